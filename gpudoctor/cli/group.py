@@ -1,0 +1,69 @@
+"""The root command: a lazy group, so that --help and --version import no command."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+import click
+
+from gpudoctor import __version__
+from gpudoctor.cli.commands import COMMANDS, Command
+
+_TABLE: dict[str, Command] = {command.name: command for command in COMMANDS}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is run, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order of the table."""
+        return list(_TABLE)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None where there is none of that name."""
+        entry = _TABLE.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but with the name that was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], _TABLE, n=1)
+            if close:
+                error.message += f" Did you mean '{close[0]}'?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(entry.name, entry.summary) for entry in COMMANDS])
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Without a command: the terminal UI. Exit codes: 0 fine, 1 findings, 2 usage, "
+    "3 could not look, 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="gpudoctor", message="%(prog)s %(version)s")
+@click.option("--demo", is_flag=True, help="Show a simulated 8-GPU machine.")
+@click.option("--replay", metavar="FILE", help="Show a recording made with `gpudoctor record`.")
+@click.option("--config", metavar="FILE", help="Read settings from FILE.")
+@click.pass_context
+def gpudoctor(ctx: click.Context, demo: bool, replay: str | None, config: str | None) -> None:
+    """What is wrong with this GPU machine, in plain words, with the evidence and the fix."""
+    ctx.obj = {"demo": demo, "replay": replay, "config": config}
+    if ctx.invoked_subcommand is None:
+        from gpudoctor.cli.top import top
+
+        ctx.exit(top(demo=demo, replay=replay, config=config))

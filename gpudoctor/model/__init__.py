@@ -1,0 +1,1 @@
+"""Values that everything else reads: frozen, typed, with the unit in the field's name."""

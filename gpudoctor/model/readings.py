@@ -1,0 +1,160 @@
+"""What one GPU says of itself, group by group. `None`: this GPU, driver or right does not give it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What does not change while the driver is loaded; read once."""
+
+    uuid: str
+    index: int
+    name: str
+    pci_bus_id: str
+    architecture: str | None = None
+    compute_capability: tuple[int, int] | None = None
+    memory_total_bytes: int | None = None
+    cuda_cores: int | None = None
+    minor_number: int | None = None
+    serial: str | None = None
+    vbios_version: str | None = None
+    power_limit_default_watts: float | None = None
+    power_limit_max_watts: float | None = None
+    temperature_slowdown_celsius: int | None = None
+    temperature_shutdown_celsius: int | None = None
+    sm_clock_max_hertz: float | None = None
+    memory_clock_max_hertz: float | None = None
+    pcie_generation_max: int | None = None
+    pcie_width_max: int | None = None
+    nvlink_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReading:
+    """Frame buffer and BAR1, in bytes. `reserved` is the driver's own share (driver 510 and newer)."""
+
+    total_bytes: int | None = None
+    used_bytes: int | None = None
+    free_bytes: int | None = None
+    reserved_bytes: int | None = None
+    bar1_used_bytes: int | None = None
+    bar1_total_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UtilizationReading:
+    """Share of time, 0 to 1, in which a unit was busy. Not given on a GPU in MIG mode."""
+
+    gpu_ratio: float | None = None
+    memory_ratio: float | None = None
+    encoder_ratio: float | None = None
+    decoder_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PowerReading:
+    """Power in watts and energy in joules since the driver was loaded."""
+
+    usage_watts: float | None = None
+    limit_watts: float | None = None
+    energy_joules: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThermalReading:
+    """Temperatures in degrees Celsius, fan as a share of its maximum."""
+
+    gpu_celsius: int | None = None
+    memory_celsius: int | None = None
+    fan_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """Clocks in hertz, and why they are not higher (`reasons`, NVML's clock-event reasons)."""
+
+    sm_hertz: float | None = None
+    memory_hertz: float | None = None
+    graphics_hertz: float | None = None
+    video_hertz: float | None = None
+    performance_state: int | None = None
+    reasons: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PcieReading:
+    """The PCIe link: current generation and width, throughput in bytes per second, replays."""
+
+    generation: int | None = None
+    width: int | None = None
+    transmit_bytes_per_second: float | None = None
+    receive_bytes_per_second: float | None = None
+    replays: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NvLinkReading:
+    """NVLink of the whole device: active links, cumulative data and errors."""
+
+    links_active: int | None = None
+    links_total: int | None = None
+    transmit_bytes: int | None = None
+    receive_bytes: int | None = None
+    replay_errors: int | None = None
+    recovery_errors: int | None = None
+    crc_errors: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReading:
+    """ECC, row remapping, retired pages and what the driver itself recommends (`recovery_action`)."""
+
+    ecc_enabled: bool | None = None
+    ecc_corrected_volatile: int | None = None
+    ecc_uncorrected_volatile: int | None = None
+    ecc_corrected_aggregate: int | None = None
+    ecc_uncorrected_aggregate: int | None = None
+    remapped_corrected_rows: int | None = None
+    remapped_uncorrected_rows: int | None = None
+    remap_pending: bool | None = None
+    remap_failed: bool | None = None
+    retired_pages: int | None = None
+    retired_pages_pending: bool | None = None
+    recovery_action: str | None = None
+    persistence_mode: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GpmReading:
+    """GPU performance monitoring (Hopper and newer): shares of time, 0 to 1, between two samples."""
+
+    sm_active_ratio: float | None = None
+    sm_occupancy_ratio: float | None = None
+    tensor_active_ratio: float | None = None
+    dram_active_ratio: float | None = None
+    fp64_active_ratio: float | None = None
+    fp32_active_ratio: float | None = None
+    fp16_active_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MigInstance:
+    """One MIG device of a GPU."""
+
+    uuid: str
+    gpu_instance: int
+    compute_instance: int
+    name: str | None = None
+    memory_total_bytes: int | None = None
+    memory_used_bytes: int | None = None
+    slices: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MigReading:
+    """MIG mode and the instances that exist. `enabled` is None where MIG is not known."""
+
+    enabled: bool | None = None
+    instances: tuple[MigInstance, ...] = ()

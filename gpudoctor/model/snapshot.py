@@ -1,0 +1,132 @@
+"""One look at the machine: immutable, complete, and the same for every front end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gpudoctor.model.process import GpuProcess
+from gpudoctor.model.readings import (
+    ClockReading,
+    DeviceFacts,
+    GpmReading,
+    HealthReading,
+    MemoryReading,
+    MigReading,
+    NvLinkReading,
+    PcieReading,
+    PowerReading,
+    ThermalReading,
+    UtilizationReading,
+)
+
+
+class DeviceState(StrEnum):
+    """OK: answers. STALE: missed its deadline, old values shown. LOST: fell off the bus. FAILED: errors."""
+
+    OK = "ok"
+    STALE = "stale"
+    LOST = "lost"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DriverFacts:
+    """The driver as NVML names it; `cuda_version` is the newest CUDA that it supports."""
+
+    version: str | None = None
+    nvml_version: str | None = None
+    cuda_version: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU with its latest readings.
+
+    `stale_since` (seconds since the epoch) is set when its worker missed a deadline; the readings
+    are then the last ones that arrived.
+    """
+
+    facts: DeviceFacts
+    state: DeviceState = DeviceState.OK
+    error: str | None = None
+    stale_since: float | None = None
+    memory: MemoryReading = field(default_factory=MemoryReading)
+    utilization: UtilizationReading = field(default_factory=UtilizationReading)
+    power: PowerReading = field(default_factory=PowerReading)
+    thermal: ThermalReading = field(default_factory=ThermalReading)
+    clocks: ClockReading = field(default_factory=ClockReading)
+    pcie: PcieReading = field(default_factory=PcieReading)
+    nvlink: NvLinkReading = field(default_factory=NvLinkReading)
+    health: HealthReading = field(default_factory=HealthReading)
+    gpm: GpmReading = field(default_factory=GpmReading)
+    mig: MigReading = field(default_factory=MigReading)
+
+    @property
+    def index(self) -> int:
+        """NVML's index, which is also nvidia-smi's."""
+        return self.facts.index
+
+    @property
+    def uuid(self) -> str:
+        """The name that survives reboots and renumbering."""
+        return self.facts.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class HostReading:
+    """The machine around the GPUs. `cpu_ratio` is the share of all CPUs since the last look."""
+
+    hostname: str
+    cpu_count: int | None = None
+    cpu_ratio: float | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    load_average: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuEvent:
+    """Something that the driver told of a GPU: `kind` "xid" with the Xid number as `code`, and others."""
+
+    at: float
+    uuid: str
+    kind: str
+    code: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorOutcome:
+    """How the last run of one collector on one GPU went."""
+
+    collector: str
+    uuid: str
+    ok: bool
+    duration_seconds: float
+    at: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that was seen at one moment. `source` is "nvml", "replay" or "demo"."""
+
+    taken_at: float
+    monotonic: float
+    source: str
+    driver: DriverFacts
+    devices: tuple[Device, ...]
+    processes: tuple[GpuProcess, ...]
+    host: HostReading
+    events: tuple[GpuEvent, ...] = ()
+    collectors: tuple[CollectorOutcome, ...] = ()
+
+    @property
+    def simulated(self) -> bool:
+        """True when no machine stands behind the values."""
+        return self.source == "demo"
+
+    def device(self, uuid: str) -> Device | None:
+        """The device with this UUID, or None."""
+        return next((device for device in self.devices if device.uuid == uuid), None)

@@ -1,0 +1,1 @@
+"""NVML behind one Protocol: the real library, or a recorded or scripted machine."""

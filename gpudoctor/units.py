@@ -1,0 +1,91 @@
+"""The only place where a number becomes text. Unknown is shown as an en dash, never as 0."""
+
+from __future__ import annotations
+
+UNKNOWN = "–"
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_TIME = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "m"))
+
+
+def data_size(amount: float | None, digits: int = 1) -> str:
+    """An amount of memory in bytes, with a binary unit: `1536` is `1.5 KiB`."""
+    if amount is None:
+        return UNKNOWN
+    value, unit = float(amount), 0
+    while abs(value) >= 1024 and unit < len(_BINARY) - 1:
+        value /= 1024
+        unit += 1
+    return f"{value:.0f} B" if unit == 0 else f"{value:.{digits}f} {_BINARY[unit]}"
+
+
+def data_rate(per_second: float | None) -> str:
+    """A rate in bytes per second."""
+    return UNKNOWN if per_second is None else data_size(per_second) + "/s"
+
+
+def percent(ratio: float | None, digits: int = 0) -> str:
+    """A ratio from 0 to 1 as a percentage."""
+    return UNKNOWN if ratio is None else f"{ratio * 100:.{digits}f}%"
+
+
+def watts(value: float | None) -> str:
+    """A power in watts."""
+    return UNKNOWN if value is None else f"{value:.0f} W"
+
+
+def celsius(value: float | None) -> str:
+    """A temperature in degrees Celsius."""
+    return UNKNOWN if value is None else f"{value:.0f}°C"
+
+
+def hertz(value: float | None) -> str:
+    """A clock in hertz, shown in MHz as nvidia-smi does."""
+    return UNKNOWN if value is None else f"{value / 1e6:.0f} MHz"
+
+
+def count(value: int | None) -> str:
+    """A whole number, with thin grouping of thousands."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """A span of time in seconds, with the unit that fits: `0.0021` is `2.1 ms`, `4000` is `1h 6m`."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 0:
+        return "-" + duration(-seconds)
+    if seconds == 0:
+        return "0 s"
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs" if seconds >= 1e-6 else f"{seconds * 1e9:.0f} ns"
+    if seconds < 1:
+        return f"{seconds * 1e3:.1f} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    return _long_duration(seconds)
+
+
+def _long_duration(seconds: float) -> str:
+    for position, (size, name) in enumerate(_TIME):
+        if seconds >= size:
+            whole, rest = divmod(seconds, size)
+            if position + 1 < len(_TIME):
+                next_size, next_name = _TIME[position + 1]
+                return f"{int(whole)}{name} {int(rest // next_size)}{next_name}"
+            return f"{int(whole)}{name} {int(rest)}s"
+    return f"{seconds:.0f} s"
+
+
+def version_pair(value: tuple[int, int] | None) -> str:
+    """A version of two numbers, as `12.8`."""
+    return UNKNOWN if value is None else f"{value[0]}.{value[1]}"
+
+
+def text(value: object | None) -> str:
+    """A value that already is text, or unknown."""
+    return UNKNOWN if value is None or value == "" else str(value)
+
+
+def printable(raw: str) -> str:
+    """`raw` with control characters escaped, so that no name of a process can drive the terminal."""
+    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in raw)
