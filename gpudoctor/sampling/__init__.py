@@ -1,0 +1,1 @@
+"""Reads the machine at its own pace and publishes immutable snapshots."""
