@@ -116,7 +116,7 @@ class Sampler:
         for reader in readers:
             try:
                 reader(snapshot)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the reader is not ours
                 # One broken reader must not stop the sampling for the others.
                 _LOG.exception("a reader of snapshots failed")
 
