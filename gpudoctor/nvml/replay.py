@@ -39,6 +39,7 @@ from gpudoctor.nvml.api import DeviceLostError, NvmlCallError
 _NVML_ERROR_GPU_IS_LOST = 15
 _NVML_ERROR_UNKNOWN = 999
 _POLL_S = 0.2
+_MOMENT_S = 0.05
 
 
 class Timeline(Protocol):
@@ -86,6 +87,7 @@ class ReplayMachine:
         self._clock = clock
         self._opened = clock()
         self._seen_events = 0
+        self._shown: tuple[float, Snapshot] | None = None
 
     @property
     def source(self) -> str:
@@ -94,7 +96,12 @@ class ReplayMachine:
 
     def now(self) -> Snapshot:
         """What the timeline shows at this moment."""
-        return self._timeline.at(self._clock() - self._opened)
+        elapsed = self._clock() - self._opened
+        shown = self._shown
+        # One sample asks some hundred times; it is to see one moment, made once.
+        if shown is None or not 0 <= elapsed - shown[0] < _MOMENT_S:
+            shown = self._shown = (elapsed, self._timeline.at(elapsed))
+        return shown[1]
 
     def driver(self) -> DriverFacts:
         """The recorded driver."""

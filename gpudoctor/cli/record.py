@@ -1,0 +1,61 @@
+"""`gpudoctor record FILE`."""
+
+from __future__ import annotations
+
+import queue
+import time
+from pathlib import Path
+
+import click
+
+from gpudoctor.cli.sources import open_machine
+from gpudoctor.history.recording import RecordingWriter
+from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.sampling.sampler import Sampler
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--interval",
+    default=1.0,
+    show_default=True,
+    help="Seconds between snapshots.",
+    type=click.FloatRange(0.1, 3600),
+)
+@click.option("--duration", type=click.FloatRange(0.1), help="Stop after so many seconds.")
+@click.pass_context
+def record(ctx: click.Context, file: Path, interval: float, duration: float | None) -> None:
+    """Record what the driver and the host say to FILE, until Ctrl-C.
+
+    `gpudoctor --replay FILE` plays it. A name ending in .gz is compressed. The file holds the names
+    of users and the command lines of the processes on the GPUs: look at it before you share it.
+    """
+    with open_machine(ctx.obj["demo"], ctx.obj["replay"]) as machine:
+        writer = RecordingWriter(file, interval_s=interval, started_at=time.time())
+        sampler = Sampler(machine.nvml, machine.host, interval_s=interval, reopen=machine.reopen)
+        try:
+            _record(sampler, writer, duration)
+        finally:
+            sampler.stop()
+            writer.close()
+            click.echo(f"\n{writer.snapshots} snapshots in {file}", err=True)
+
+
+def _record(sampler: Sampler, writer: RecordingWriter, duration: float | None) -> None:
+    arrived: queue.SimpleQueue[Snapshot] = queue.SimpleQueue()
+    sampler.subscribe(arrived.put)
+    sampler.start()
+    click.echo("Recording. Ctrl-C ends it.", err=True)
+    until = None if duration is None else time.monotonic() + duration
+    try:
+        while until is None or time.monotonic() < until:
+            left = 1.0 if until is None else max(0.0, min(1.0, until - time.monotonic()))
+            try:
+                writer.add(arrived.get(timeout=left))
+            except queue.Empty:
+                continue
+            click.echo(f"\r{writer.snapshots} snapshots", err=True, nl=False)
+    except KeyboardInterrupt:
+        # Ctrl-C is how one ends a recording without --duration, so it is a success.
+        return

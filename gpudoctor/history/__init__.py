@@ -1,0 +1,1 @@
+"""What was: recordings to a file."""

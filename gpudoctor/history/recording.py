@@ -1,0 +1,55 @@
+"""Writes the file that --replay plays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpudoctor import __version__
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.codec import encode_line
+from gpudoctor.model.recording import SCHEMA, RecordingHead, open_for
+from gpudoctor.model.snapshot import Snapshot
+
+
+class RecordingWriter:
+    """Writes whole lines, so that a recording that was cut off still plays."""
+
+    def __init__(self, path: Path, *, interval_s: float, started_at: float) -> None:
+        self.snapshots = 0
+        self._path = path
+        try:
+            self._file = open_for(path, "xb")
+        except FileExistsError as error:
+            raise GpuDoctorError(
+                f"{path} exists already", hint="Give another name; nothing is overwritten."
+            ) from error
+        except OSError as error:
+            raise GpuDoctorError(f"{path} cannot be written", cause=str(error)) from error
+        self._write(encode_line(RecordingHead(SCHEMA, __version__, started_at, interval_s)))
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Write one snapshot.
+
+        Raises:
+            GpuDoctorError: the disk is full, or the file went away.
+        """
+        self._write(encode_line(snapshot))
+        self.snapshots += 1
+
+    def close(self) -> None:
+        """Finish the file."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise GpuDoctorError(f"{self._path} cannot be written", cause=str(error)) from error
+
+    def _write(self, line: bytes) -> None:
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except OSError as error:
+            raise GpuDoctorError(
+                f"the recording {self._path} cannot be continued",
+                cause=str(error),
+                hint=f"Its {self.snapshots} snapshots so far are kept and can be played.",
+            ) from error
