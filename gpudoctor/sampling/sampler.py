@@ -194,8 +194,7 @@ class Sampler:
         if sample is None:
             since = time.time() - (now - (worker.busy_since or now))
             return Device(unknown_facts(worker.index), DeviceState.STALE, "no answer", since)
-        late = worker.busy_since is not None and now - worker.busy_since > self.deadline_s
-        if late or now - sample.monotonic > self.deadline_s + self.interval_s:
+        if worker.busy_since is not None and now - worker.busy_since > self.deadline_s:
             return replace(
                 sample.device, state=DeviceState.STALE, error="no answer", stale_since=sample.at
             )

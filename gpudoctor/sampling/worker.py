@@ -28,7 +28,6 @@ class DeviceSample:
     processes: tuple[DeviceProcess, ...]
     outcomes: tuple[CollectorOutcome, ...]
     at: float
-    monotonic: float
     driver_gone: bool = False
 
 
@@ -137,7 +136,6 @@ class DeviceWorker:
             processes,
             tuple(self._outcomes.values()),
             time.time(),
-            time.monotonic(),
             any(isinstance(error, DriverGoneError) for error in errors),
         )
 
