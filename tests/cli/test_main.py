@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gpudoctor.cli.commands import COMMANDS
+
+HEAVY = (
+    "torch",
+    "textual",
+    "rich",
+    "psutil",
+    "jinja2",
+    "prometheus_client",
+    "msgspec",
+    "pynvml",
+    "numpy",
+)
+
+
+def gpudoctor(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gpudoctor", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("flag", ["--version", "--help"])
+def test_version_and_help_import_nothing_heavy(flag):
+    code = (
+        "import sys, runpy\n"
+        f"sys.argv = ['gpudoctor', '{flag}']\n"
+        "try: runpy.run_module('gpudoctor', run_name='__main__')\n"
+        "except SystemExit as done: assert not done.code, done.code\n"
+        "print('LOADED', *sorted(sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stderr.rpartition("LOADED")[2].split())
+    assert not loaded & set(HEAVY)
+
+
+@pytest.mark.parametrize("command", [entry.name for entry in COMMANDS])
+def test_every_command_of_the_table_has_help(command):
+    done = gpudoctor(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+    assert f"gpudoctor {command}" in done.stdout
+
+
+def test_an_unknown_command_names_the_one_that_was_meant():
+    done = gpudoctor("profil")
+    assert done.returncode == 2
+    assert "Did you mean 'profile'?" in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_unknown_option_is_one_block_and_exit_code_2():
+    done = gpudoctor("ps", "--nonsense")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "hint: Try: gpudoctor ps --help" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_demo_and_replay_exclude_each_other():
+    done = gpudoctor("--demo", "--replay", "x", "ps")
+    assert done.returncode == 2
+    assert "exclude each other" in done.stderr
+
+
+def test_a_recording_that_is_garbage_is_one_block_and_exit_code_2(tmp_path):
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"\x00\x01nonsense")
+    done = gpudoctor("--replay", str(garbage), "ps")
+    assert done.returncode == 2
+    assert "garbage" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback():
+    done = subprocess.run(
+        f"{sys.executable} -m gpudoctor schema snapshot | head -c 10",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert len(done.stdout) == 10
+    assert "Traceback" not in done.stderr
