@@ -1,4 +1,4 @@
-"""The table of commands: name, where it lives, one line of help. Imports nothing."""
+"""The tables of commands and of the root's options. Imports nothing, so that --help stays fast."""
 
 from __future__ import annotations
 
@@ -12,6 +12,28 @@ class Command(NamedTuple):
     target: str
     summary: str
 
+
+class RootOption(NamedTuple):
+    """An option before the command. Without a `metavar` it is a flag."""
+
+    name: str
+    metavar: str
+    summary: str
+
+
+SUMMARY = "What is wrong with this GPU machine, in plain words, with the evidence and the fix."
+EPILOG = (
+    "Without a command: the terminal UI. Exit codes: 0 fine, 1 findings, 2 usage,\n"
+    "3 could not look, 130 interrupted."
+)
+
+ROOT_OPTIONS: tuple[RootOption, ...] = (
+    RootOption("--demo", "", "Show a simulated 8-GPU machine."),
+    RootOption("--replay", "FILE", "Show a recording made with `gpudoctor record`."),
+    RootOption("--config", "FILE", "Read settings from FILE."),
+    RootOption("--version", "", "Show the version and exit."),
+    RootOption("--help", "", "Show this message and exit."),
+)
 
 COMMANDS: tuple[Command, ...] = (
     Command("ps", "gpudoctor.cli.ps:ps", "Show the processes on the GPUs: whose memory is it?"),

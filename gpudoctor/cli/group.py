@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Callable
 
 import click
 
 from gpudoctor import __version__
-from gpudoctor.cli.commands import COMMANDS, Command
+from gpudoctor.cli.commands import COMMANDS, ROOT_OPTIONS, Command
+from gpudoctor.cli.help import root_help
 
 _TABLE: dict[str, Command] = {command.name: command for command in COMMANDS}
 
@@ -42,23 +44,26 @@ class LazyGroup(click.Group):
                 raise
             raise click.UsageError(f"{error.message} Did you mean '{close[0]}'?", ctx) from error
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands from the table, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(entry.name, entry.summary) for entry in COMMANDS])
+    def get_help(self, ctx: click.Context) -> str:
+        """The same text as the fast path prints."""
+        return root_help()
+
+
+def _root_options(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(ROOT_OPTIONS):
+        if option.name not in ("--version", "--help"):
+            kind = {"metavar": option.metavar} if option.metavar else {"is_flag": True}
+            function = click.option(option.name, help=option.summary, **kind)(function)  # type: ignore[arg-type]
+    return function
 
 
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Without a command: the terminal UI. Exit codes: 0 fine, 1 findings, 2 usage, "
-    "3 could not look, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="gpudoctor", message="%(prog)s %(version)s")
-@click.option("--demo", is_flag=True, help="Show a simulated 8-GPU machine.")
-@click.option("--replay", metavar="FILE", help="Show a recording made with `gpudoctor record`.")
-@click.option("--config", metavar="FILE", help="Read settings from FILE.")
+@_root_options
 @click.pass_context
 def gpudoctor(ctx: click.Context, demo: bool, replay: str | None, config: str | None) -> None:
     """What is wrong with this GPU machine, in plain words, with the evidence and the fix."""

@@ -12,11 +12,9 @@ from gpudoctor.errors import ExitCode, GpuDoctorError
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of `gpudoctor ARGUMENTS`. Never raises, never prints a traceback for bad input."""
-    if list(arguments) == ["--version"]:
-        # The answer needs no option parser, and start-up is what one measures with --version.
-        from gpudoctor import __version__
-
-        sys.stdout.write(f"gpudoctor {__version__}\n")
+    answer = _at_once(list(arguments))
+    if answer is not None:
+        sys.stdout.write(answer + "\n")
         return ExitCode.OK
     import click
 
@@ -35,6 +33,19 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _closed_pipe()
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _at_once(arguments: list[str]) -> str | None:
+    """The answer to what needs no option parser, whose import costs more than all the rest."""
+    if arguments == ["--version"]:
+        from gpudoctor import __version__
+
+        return f"gpudoctor {__version__}"
+    if arguments in (["--help"], ["-h"]):
+        from gpudoctor.cli.help import root_help
+
+        return root_help()
+    return None
 
 
 def _fail(block: str, code: int) -> int:

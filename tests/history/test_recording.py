@@ -7,7 +7,6 @@ import pytest
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.history.recording import RecordingWriter
 from gpudoctor.model.recording import read
-
 from tests.builders import AT, device, process, snapshot
 
 

@@ -11,7 +11,6 @@ from gpudoctor.nvml.api import DeviceLostError
 from gpudoctor.nvml.demo import DemoTimeline
 from gpudoctor.nvml.replay import RecordedTimeline, ReplayMachine
 from gpudoctor.sampling.sampler import Sampler
-
 from tests.builders import AT, GIB, device, process, snapshot, uuid_of
 
 

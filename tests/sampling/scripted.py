@@ -9,7 +9,6 @@ from gpudoctor.model.process import ProcessFacts
 from gpudoctor.model.snapshot import DriverFacts, GpuEvent, HostReading, Snapshot
 from gpudoctor.nvml.api import DeviceLostError, DriverGoneError, NvmlCallError
 from gpudoctor.nvml.replay import ReplayDevice
-
 from tests.builders import device, snapshot
 
 

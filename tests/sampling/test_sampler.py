@@ -8,7 +8,6 @@ import pytest
 
 from gpudoctor.model.snapshot import DeviceState, GpuEvent
 from gpudoctor.sampling.sampler import Sampler
-
 from tests.builders import device, process, snapshot, uuid_of
 from tests.sampling.scripted import ScriptedMachine, call_error, until
 
