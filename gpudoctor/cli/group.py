@@ -53,7 +53,7 @@ def _root_options(function: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(ROOT_OPTIONS):
         if option.name not in ("--version", "--help"):
             kind = {"metavar": option.metavar} if option.metavar else {"is_flag": True}
-            function = click.option(option.name, help=option.summary, **kind)(function)  # type: ignore[arg-type]
+            function = click.option(option.name, help=option.summary, **kind)(function)
     return function
 
 
