@@ -110,7 +110,10 @@ class CollectorOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that was seen at one moment. `source` is "nvml", "replay" or "demo"."""
+    """All that was seen at one moment. `source` is "nvml", "replay" or "demo".
+
+    `duration_seconds` is how long the look itself took.
+    """
 
     taken_at: float
     monotonic: float
@@ -121,6 +124,7 @@ class Snapshot:
     host: HostReading
     events: tuple[GpuEvent, ...] = ()
     collectors: tuple[CollectorOutcome, ...] = ()
+    duration_seconds: float | None = None
 
     @property
     def simulated(self) -> bool:

@@ -121,7 +121,8 @@ class Sampler:
                 _LOG.exception("a reader of snapshots failed")
 
     def _tick(self, patience_s: float) -> Snapshot:
-        until = time.monotonic() + patience_s
+        begun = time.monotonic()
+        until = begun + patience_s
         self._drain()
         self._follow_driver(patience_s)
         # Those that are still busy with an earlier tick are not waited for.
@@ -129,7 +130,7 @@ class Sampler:
         for worker in asked:
             worker.wake()
         self._await({worker.index for worker in asked}, until)
-        return self._assemble()
+        return self._assemble(begun)
 
     def _follow_driver(self, patience_s: float) -> None:
         """Make one worker for each GPU that the driver now has."""
@@ -166,7 +167,7 @@ class Sampler:
                 return
             self._workers[sample.index].accept(sample)
 
-    def _assemble(self) -> Snapshot:
+    def _assemble(self, begun: float) -> Snapshot:
         now = time.monotonic()
         devices = tuple(self._device(worker, now) for worker in self._workers)
         held = [
@@ -187,6 +188,7 @@ class Sampler:
             host=self._host.reading(),
             events=self._events.recent,
             collectors=tuple(outcomes),
+            duration_seconds=time.monotonic() - begun,
         )
 
     def _device(self, worker: DeviceWorker, now: float) -> Device:
