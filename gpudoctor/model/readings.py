@@ -124,6 +124,8 @@ class HealthReading:
     retired_pages_pending: bool | None = None
     recovery_action: str | None = None
     persistence_mode: bool | None = None
+    compute_mode: str | None = None  # "default", "prohibited" or "exclusive process"
+    fabric_state: str | None = None  # "not started", "in progress" or "completed"; None: no fabric
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +160,4 @@ class MigReading:
 
     enabled: bool | None = None
     instances: tuple[MigInstance, ...] = ()
+    enabled_after_reset: bool | None = None

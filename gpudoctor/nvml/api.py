@@ -27,10 +27,21 @@ from gpudoctor.model.snapshot import DriverFacts, GpuEvent
 
 
 class NvmlUnavailableError(GpuDoctorError):
-    """The driver cannot be asked at all: absent, forbidden, mismatched, gone."""
+    """The driver cannot be asked at all: absent, forbidden, mismatched, gone.
 
-    def __init__(self, message: str, *, cause: str | None = None, hint: str | None = None) -> None:
+    `code` is what nvmlInit returned, where it is that call which failed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str | None = None,
+        hint: str | None = None,
+        code: int | None = None,
+    ) -> None:
         super().__init__(message, cause=cause, hint=hint, exit_code=ExitCode.UNAVAILABLE)
+        self.code = code
 
 
 class NvmlCallError(Exception):
