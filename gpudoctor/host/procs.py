@@ -1,0 +1,177 @@
+"""The local machine by /proc: what the operating system says of processes and of the host."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from gpudoctor.model.process import ProcessFacts, ProcessKey
+from gpudoctor.model.snapshot import HostReading
+
+_STATES = {
+    "R": "running",
+    "S": "sleeping",
+    "D": "uninterruptible",
+    "T": "stopped",
+    "t": "traced",
+    "Z": "zombie",
+    "X": "dead",
+    "I": "idle",
+}
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class LocalHost:
+    """Implements host.api.Host. `root` is where /proc is looked for (tests use a fixture tree)."""
+
+    def __init__(
+        self, root: Path = Path("/proc"), *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._root = str(root)
+        self._clock = clock
+        self._cpu_before: tuple[float, float] | None = None
+        self._spent: dict[ProcessKey, tuple[float, float]] = {}
+        self._booted = self._boot_time()
+
+    def reading(self) -> HostReading:
+        """CPU (since the last call), memory and load of the machine."""
+        total, available = self._memory()
+        used = None if total is None or available is None else total - available
+        return HostReading(
+            socket.gethostname(), os.cpu_count(), self._cpu_ratio(), used, total, self._load()
+        )
+
+    def processes(self, pids: frozenset[int]) -> dict[int, ProcessFacts]:
+        """Facts of those of `pids` that exist here. CPU is since the last call, at first since birth."""
+        now = self._clock()
+        found: dict[int, ProcessFacts] = {}
+        spent: dict[ProcessKey, tuple[float, float]] = {}
+        for pid in pids:
+            facts = self._process(pid, now)
+            if facts is not None:
+                found[pid] = facts
+                if facts.cpu_seconds is not None:
+                    spent[facts.key] = (now, facts.cpu_seconds)
+        self._spent = spent
+        return found
+
+    def _process(self, pid: int, now: float) -> ProcessFacts | None:
+        folder = f"{self._root}/{pid}"
+        stat = _read(f"{folder}/stat")
+        # A name may hold spaces and parentheses: the fields begin after the last one.
+        _, _, rest = stat.rpartition(")")
+        fields = rest.split()
+        if len(fields) < 22:
+            return None
+        name = stat[stat.find("(") + 1 : stat.rfind(")")]
+        cpu = (int(fields[11]) + int(fields[12])) / _TICKS
+        started = None if self._booted is None else self._booted + int(fields[19]) / _TICKS
+        key = ProcessKey(pid, started)
+        uid = _owner(folder)
+        command = tuple(part for part in _read(f"{folder}/cmdline").split("\0") if part)
+        return ProcessFacts(
+            key=key,
+            name=name,
+            command=command,
+            user=None if uid is None else user_name(uid),
+            uid=uid,
+            parent_pid=int(fields[1]),
+            state=_STATES.get(fields[0], fields[0]),
+            cpu_ratio=self._share(key, cpu, now),
+            cpu_seconds=cpu,
+            memory_used_bytes=int(fields[21]) * _PAGE,
+            working_directory=_link(f"{folder}/cwd"),
+        )
+
+    def _share(self, key: ProcessKey, cpu_s: float, now: float) -> float | None:
+        """CPU per wall-clock second (1.0 is one core), since the last look or, as ps does, since birth."""
+        if key in self._spent:
+            at, before = self._spent[key]
+            return max(0.0, cpu_s - before) / (now - at) if now > at else None
+        if key.started is None or now <= key.started:
+            return None
+        return cpu_s / (now - key.started)
+
+    def _boot_time(self) -> float | None:
+        """Seconds since the epoch, whole: every program that asks the kernel gets the same number,
+
+        so that a start time computed from it identifies a process across programs.
+        """
+        for line in _read(f"{self._root}/stat").splitlines():
+            if line.startswith("btime "):
+                return float(line.split()[1])
+        return None
+
+    def _cpu_ratio(self) -> float | None:
+        first = _read(f"{self._root}/stat").partition("\n")[0].split()
+        if len(first) < 6 or first[0] != "cpu":
+            return None
+        # Guest time is already in user and nice.
+        times = [float(value) for value in first[1:9]]
+        total, idle = sum(times), times[3] + times[4]
+        before, self._cpu_before = self._cpu_before, (total, idle)
+        if before is None or total <= before[0]:
+            return None
+        return min(max(1 - (idle - before[1]) / (total - before[0]), 0.0), 1.0)
+
+    def _memory(self) -> tuple[int | None, int | None]:
+        found = {}
+        for line in _read(f"{self._root}/meminfo").splitlines():
+            name, _, value = line.partition(":")
+            if name in ("MemTotal", "MemAvailable"):
+                found[name] = int(value.split()[0]) * 1024
+        return found.get("MemTotal"), found.get("MemAvailable")
+
+    def _load(self) -> tuple[float, float, float] | None:
+        values = _read(f"{self._root}/loadavg").split()
+        if len(values) < 3:
+            return None
+        return float(values[0]), float(values[1]), float(values[2])
+
+
+@lru_cache(maxsize=1024)
+def user_name(uid: int) -> str:
+    """The name of the user `uid`, or the number where nobody has it (a container's user)."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _owner(folder: str) -> int | None:
+    try:
+        return os.stat(folder).st_uid  # noqa: PTH116 - a Path for each pid and sample costs three times
+    except OSError:
+        return None
+
+
+def _link(path: str) -> str | None:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - as above
+    except OSError:
+        return None
+
+
+def _read(path: str) -> str:
+    """The text of a file of /proc, empty where it cannot be read or its process has ended."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        parts = []
+        while part := os.read(descriptor, 65536):
+            parts.append(part)
+            if len(part) < 4096:
+                break
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    return b"".join(parts).decode("utf-8", "backslashreplace")
