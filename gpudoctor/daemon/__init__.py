@@ -1,0 +1,1 @@
+"""The daemon: keeps sampling and answers over HTTP."""

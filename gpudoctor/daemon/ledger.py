@@ -1,0 +1,121 @@
+"""Keeps the latest snapshot and what only grows, and the bodies made of them."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gpudoctor.model.snapshot import GpuEvent, Snapshot
+from gpudoctor.render.metrics.view import OwnCost, Totals, View, XidTotal
+from gpudoctor.render.prometheus import exposition
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Ledger:
+    """`add` is a Sampler's subscriber; everything else may be called from any thread.
+
+    Nothing is sampled here, and what is made of one snapshot is made once, however many ask.
+    """
+
+    def __init__(
+        self,
+        *,
+        interval_s: float,
+        deadline_s: float = 3.0,
+        process_rows: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.interval_s = interval_s
+        # Two samples may be missed before the readings count as old.
+        self._fresh_for_s = 3 * interval_s + deadline_s
+        self._process_rows = process_rows
+        self._clock = clock
+        self._started_at = time.time()
+        self._lock = threading.Lock()
+        self._arrived = float("-inf")
+        self._view = View(interval_seconds=interval_s, process_rows=process_rows)
+        self._last_event: GpuEvent | None = None
+        self._failed_at: dict[tuple[str, str], float] = {}
+        self._bodies: dict[tuple[str, bool], bytes] = {}
+        self._made_of: View | None = None
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Take a new snapshot."""
+        totals = self._totals(snapshot)
+        view = View(snapshot, True, totals, self._own(), self.interval_s, self._process_rows)
+        with self._lock:
+            self._view, self._arrived = view, self._clock()
+
+    def view(self) -> View:
+        """What the metrics are computed from, now."""
+        with self._lock:
+            if self._view.fresh and self._clock() - self._arrived > self._fresh_for_s:
+                view = self._view
+                self._view = View(
+                    view.snapshot, False, view.totals, view.own, self.interval_s, self._process_rows
+                )
+            return self._view
+
+    def metrics(self, *, openmetrics: bool = False, compressed: bool = False) -> bytes:
+        """The body of a scrape."""
+        kind = "openmetrics" if openmetrics else "text"
+        return self.body(kind, compressed, lambda view: exposition(view, openmetrics=openmetrics))
+
+    def body(self, kind: str, compressed: bool, make: Callable[[View], bytes]) -> bytes:
+        """What `make` makes of the view, made once for each view and `kind`."""
+        view = self.view()
+        with self._lock:
+            if self._made_of is not view:
+                self._made_of = view
+                self._bodies.clear()
+            plain = self._bodies.get((kind, False))
+            if plain is None:
+                plain = self._bodies[kind, False] = make(view)
+            if not compressed:
+                return plain
+            packed = self._bodies.get((kind, True))
+            if packed is None:
+                packed = self._bodies[kind, True] = gzip.compress(plain, 1, mtime=0)
+            return packed
+
+    def _totals(self, snapshot: Snapshot) -> Totals:
+        before = self._view.totals
+        xids = dict(before.xids)
+        for event in self._new(snapshot.events):
+            if event.kind == "xid":
+                known = xids.get((event.uuid, event.code))
+                xids[event.uuid, event.code] = XidTotal((known.count if known else 0) + 1, event.at)
+        errors = dict(before.collector_errors)
+        for outcome in snapshot.collectors:
+            key = (outcome.uuid, outcome.collector)
+            errors.setdefault(key, 0)
+            # A collector that is not due keeps its last outcome, which is one failure, not many.
+            if not outcome.ok and self._failed_at.get(key) != outcome.at:
+                self._failed_at[key] = outcome.at
+                errors[key] += 1
+        return Totals(before.samples + 1, xids, errors)
+
+    def _new(self, events: tuple[GpuEvent, ...]) -> tuple[GpuEvent, ...]:
+        """The events that came after those of the last snapshot."""
+        position = 0
+        for index in range(len(events) - 1, -1, -1):
+            # By identity: two equal events are two events.
+            if events[index] is self._last_event:
+                position = index + 1
+                break
+        if events:
+            self._last_event = events[-1]
+        return events[position:]
+
+    def _own(self) -> OwnCost:
+        resident = files = None
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            resident = int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE
+            files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - half the cost of iterdir
+        return OwnCost(time.process_time(), resident, files, self._started_at)

@@ -1,0 +1,89 @@
+"""What the daemon answers at which path. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from gpudoctor import __version__
+from gpudoctor.daemon.http import Request, Response
+from gpudoctor.daemon.ledger import Ledger
+from gpudoctor.model.codec import envelope, to_builtins
+from gpudoctor.render.metrics.view import View
+from gpudoctor.render.prometheus import OPENMETRICS, TEXT
+
+_JSON = "application/json"
+_INDEX = f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>gpudoctor</title>
+<h1>gpudoctor {__version__}</h1>
+<ul>
+<li><a href="/metrics">/metrics</a>: Prometheus metrics
+<li><a href="/api/v1/snapshot">/api/v1/snapshot</a>: the latest sample as JSON
+<li><a href="/healthz">/healthz</a>: the daemon lives
+<li><a href="/readyz">/readyz</a>: samples arrive
+</ul>
+</html>
+"""
+
+
+class Routes:
+    """Answers requests from a Ledger. `waiting_for` says why there is no sample yet, if known."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.waiting_for: str | None = None
+        self._ledger = ledger
+        self._table: dict[str, Callable[[Request], Response]] = {
+            "/": self._index,
+            "/metrics": self._metrics,
+            "/healthz": self._health,
+            "/readyz": self._ready,
+            "/api/v1/snapshot": self._snapshot,
+        }
+
+    def __call__(self, request: Request) -> Response:
+        """The answer to `request`."""
+        answer = self._table.get(request.path)
+        if answer is None:
+            return Response(b"404 Not Found\n", status=HTTPStatus.NOT_FOUND)
+        return answer(request)
+
+    def _index(self, request: Request) -> Response:
+        return Response(_INDEX.encode(), "text/html; charset=utf-8")
+
+    def _metrics(self, request: Request) -> Response:
+        openmetrics = request.accepts("accept", "application/openmetrics-text")
+        compressed = request.accepts("accept-encoding", "gzip")
+        body = self._ledger.metrics(openmetrics=openmetrics, compressed=compressed)
+        return Response(
+            body, OPENMETRICS if openmetrics else TEXT, headers=_coding(compressed, "Accept, ")
+        )
+
+    def _health(self, request: Request) -> Response:
+        return Response(b"ok\n")
+
+    def _ready(self, request: Request) -> Response:
+        if self._ledger.view().fresh:
+            return Response(b"ok\n")
+        return self._unready("no sample in time")
+
+    def _snapshot(self, request: Request) -> Response:
+        if self._ledger.view().snapshot is None:
+            return self._unready("no sample yet")
+        compressed = request.accepts("accept-encoding", "gzip")
+        body = self._ledger.body("snapshot", compressed, _snapshot_body)
+        return Response(body, _JSON, headers=_coding(compressed))
+
+    def _unready(self, otherwise: str) -> Response:
+        text = self.waiting_for or otherwise
+        return Response(f"{text}\n".encode(), status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _snapshot_body(view: View) -> bytes:
+    assert view.snapshot is not None
+    body = {"fresh": view.fresh, "snapshot": to_builtins(view.snapshot)}
+    return envelope("gpudoctor.snapshot/1", body, at=view.snapshot.taken_at)
+
+
+def _coding(compressed: bool, vary: str = "") -> dict[str, str]:
+    head = {"Vary": f"{vary}Accept-Encoding", "Cache-Control": "no-store"}
+    return head | {"Content-Encoding": "gzip"} if compressed else head

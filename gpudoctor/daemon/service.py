@@ -1,0 +1,86 @@
+"""The daemon itself: a Sampler, a Ledger and the HTTP server, from start to signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+
+from gpudoctor.daemon.http import HttpServer
+from gpudoctor.daemon.ledger import Ledger
+from gpudoctor.daemon.routes import Routes
+from gpudoctor.nvml.api import NvmlUnavailableError
+from gpudoctor.sampling.sampler import Sampler
+
+RETRY_S = 5.0
+END_WITHIN_S = 1.8
+_LOG = logging.getLogger(__name__)
+
+
+class Service:
+    """Runs until SIGTERM or SIGINT.
+
+    `open_sampler` opens the driver. It is called in a thread of its own, again and again while it
+    raises NvmlUnavailableError, so that a machine without a driver is served too.
+    """
+
+    def __init__(
+        self, ledger: Ledger, open_sampler: Callable[[], Sampler], *, retry_s: float = RETRY_S
+    ) -> None:
+        self._ledger = ledger
+        self._open_sampler = open_sampler
+        self._retry_s = retry_s
+        self._routes = Routes(ledger)
+        self._sampler: Sampler | None = None
+        self._ending = threading.Event()
+
+    def run(self, listening: socket.socket, started: Callable[[], None] = lambda: None) -> None:
+        """Serve on `listening` until a signal ends it; `started` is called once requests are taken."""
+        asyncio.run(self._run(listening, started))
+
+    def attach(self, sampler: Sampler) -> None:
+        """Use a sampler that is open already."""
+        self._sampler = sampler
+        sampler.subscribe(self._ledger.add)
+        sampler.start()
+
+    async def _run(self, listening: socket.socket, started: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        end = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end.set)
+        server = HttpServer(self._routes)
+        await server.listen(listening)
+        if self._sampler is None:
+            threading.Thread(target=self._wait_for_driver, name="opener", daemon=True).start()
+        started()
+        await end.wait()
+        self._end_in_time()
+        await server.close()
+        if self._sampler is not None:
+            self._sampler.stop()
+
+    def _wait_for_driver(self) -> None:
+        while not self._ending.is_set():
+            try:
+                sampler = self._open_sampler()
+            except NvmlUnavailableError as error:
+                if self._routes.waiting_for is None:
+                    _LOG.warning("waiting for the driver: %s", error.message)
+                self._routes.waiting_for = error.message
+                self._ending.wait(self._retry_s)
+                continue
+            self._routes.waiting_for = None
+            self.attach(sampler)
+            return
+
+    def _end_in_time(self) -> None:
+        self._ending.set()
+        # A driver call that hangs can hold up the closing of NVML for ever, but not the process.
+        last_resort = threading.Timer(END_WITHIN_S, os._exit, (0,))
+        last_resort.daemon = True
+        last_resort.start()

@@ -1,0 +1,1 @@
+"""Turns values into text, JSON, HTML and Prometheus metrics; never touches the machine."""
