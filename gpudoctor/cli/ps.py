@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from gpudoctor.cli.sources import Machine, open_machine
-from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.model.process import GpuProcess
+from gpudoctor.model.snapshot import Device, Snapshot
 
 # What a process table needs; the other collectors cost time and are not shown.
 COLLECTORS = ("memory", "utilization", "mig", "processes")
@@ -30,9 +33,9 @@ LOOK_S = 5.0
     help="Print anew every so many seconds, until Ctrl-C.",
 )
 @click.pass_context
-def ps(ctx: click.Context, as_json: bool, watch: float | None, **wanted: Any) -> None:
+def ps(ctx: click.Context, /, as_json: bool, watch: float | None, **wanted: Any) -> None:
     """Show the processes on the GPUs: who holds which memory, and what is running."""
-    from gpudoctor.sampling.processes import select
+    from gpudoctor.model.selection import select
 
     with open_machine(ctx.obj["demo"], ctx.obj["replay"]) as machine:
         if machine.notice:
@@ -42,9 +45,7 @@ def ps(ctx: click.Context, as_json: bool, watch: float | None, **wanted: Any) ->
             _show(snapshot, rows, as_json=as_json, again=watch is not None)
 
 
-def _looks(machine: Machine, watch: float | None) -> Any:
-    import time
-
+def _looks(machine: Machine, watch: float | None) -> Iterator[Snapshot]:
     from gpudoctor.sampling.collector import registered
     from gpudoctor.sampling.sampler import Sampler
 
@@ -60,7 +61,7 @@ def _looks(machine: Machine, watch: float | None) -> Any:
         sampler.stop()
 
 
-def _show(snapshot: Snapshot, rows: Any, *, as_json: bool, again: bool) -> None:
+def _show(snapshot: Snapshot, rows: Sequence[GpuProcess], *, as_json: bool, again: bool) -> None:
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 
@@ -80,7 +81,7 @@ def _show(snapshot: Snapshot, rows: Any, *, as_json: bool, again: bool) -> None:
     screen.print(*table(snapshot, rows, width=screen.width), sep="\n")
 
 
-def _device(device: Any) -> dict[str, Any]:
+def _device(device: Device) -> dict[str, Any]:
     return {
         "index": device.index,
         "uuid": device.uuid,

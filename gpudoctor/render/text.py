@@ -1,0 +1,32 @@
+"""The one way to a console: width, colours and escapes are decided here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+from gpudoctor.units import printable
+
+# A pipe has no width: a reader such as grep wants whole rows.
+PIPE_WIDTH = 200
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on stdout (or stderr) that honours NO_COLOR, COLUMNS and a pipe's lack of a width."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None
+    if not stream.isatty():
+        named = os.environ.get("COLUMNS", "")
+        width = int(named) if named.isdigit() and int(named) > 0 else PIPE_WIDTH
+    elif not shutil.get_terminal_size(fallback=(0, 0)).columns:
+        width = 80
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def safe(raw: str, style: str = "") -> Text:
+    """Text of foreign origin: control characters escaped, nothing read as markup."""
+    return Text(printable(raw), style=style)
