@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from gpudoctor.model.process import GpuUse
+from gpudoctor.model.readings import (
+    GpmReading,
+    HealthReading,
+    MemoryReading,
+    MigInstance,
+    MigReading,
+    NvLinkReading,
+    PcieReading,
+    UtilizationReading,
+)
+from gpudoctor.model.snapshot import CollectorOutcome, DeviceState
+from gpudoctor.render.metrics import processes as process_metrics
+from gpudoctor.render.metrics.table import METRICS
+from gpudoctor.render.metrics.view import Metric, OwnCost, Totals, View, XidTotal
+from gpudoctor.render.prometheus import exposition
+from tests.builders import AT, GIB, device, process, snapshot, uuid_of
+
+GOLDEN = Path(__file__).parent / "metrics.txt"
+
+
+def view_of(*devices, **changes):
+    processes = changes.pop("processes", ())
+    return View(snapshot(*devices, processes=processes), fresh=True, **changes)
+
+
+def full_view() -> View:
+    """A machine on which every metric has at least one series."""
+    rich = replace(
+        device(),
+        gpm=GpmReading(0.8, 0.4, 0.3, 0.5, 0.0, 0.1, 0.0),
+        pcie=PcieReading(5, 16, 1e9, 4e9, 2),
+        nvlink=NvLinkReading(18, 18, 10**12, 10**12, 0, 0, 1),
+        health=HealthReading(
+            True, 1, 0, 3, 0, 2, 1, False, True, 4, False, "gpu reset", True, "default", "completed"
+        ),
+        mig=MigReading(True, (MigInstance("MIG-1", 1, 0, "1g.10gb", 10 * GIB, GIB, 1),)),
+        memory=MemoryReading(80 * GIB, 20 * GIB, 59 * GIB, GIB, GIB, 128 * GIB),
+        utilization=UtilizationReading(0.5, 0.25, 0.0, 0.0),
+        thermal=replace(device().thermal, fan_ratio=0.3),
+        clocks=replace(device().clocks, performance_state=0, reasons=("sw_power_cap",)),
+        facts=replace(
+            device().facts,
+            power_limit_default_watts=700.0,
+            power_limit_max_watts=700.0,
+            temperature_slowdown_celsius=87,
+            temperature_shutdown_celsius=92,
+            sm_clock_max_hertz=1.98e9,
+            memory_clock_max_hertz=2.6e9,
+            pcie_generation_max=5,
+            pcie_width_max=16,
+        ),
+    )
+    used = process(gpus=(GpuUse(0, uuid_of(0), "compute", GIB, sm_ratio=0.5),))
+    outcome = CollectorOutcome("pcie", uuid_of(0), True, 0.02, AT)
+    shot = snapshot(rich, processes=(used,), collectors=(outcome,), duration_seconds=0.03)
+    totals = Totals(7, {(uuid_of(0), 79): XidTotal(2, AT - 5)}, {(uuid_of(0), "pcie"): 0})
+    own = OwnCost(1.5, 30_000_000, 12, AT - 100)
+    return View(shot, True, totals, own, 5.0, process_rows=10)
+
+
+def series(view: View, name: str) -> list[str]:
+    lines = exposition(view).decode().splitlines()
+    return [line for line in lines if line.startswith((name + "{", name + " "))]
+
+
+def test_the_exposition_is_the_golden_one():
+    lines = exposition(full_view()).decode().splitlines()
+    # The version and the interpreter are of the moment.
+    kept = [line for line in lines if not line.startswith("gpudoctor_build_info{")]
+    assert kept == GOLDEN.read_text().splitlines()
+
+
+def test_every_metric_of_the_table_can_have_a_series():
+    text = exposition(full_view()).decode()
+    missing = [metric.name for metric in METRICS if f"# TYPE {metric.name} " not in text]
+    assert missing == []
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_nothing_to_say():
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=exposition(full_view()), capture_output=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_both_formats_say_the_same_to_their_parsers():
+    view = full_view()
+    text = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse_text(exposition(view).decode())
+        for sample in family.samples
+    }
+    openmetrics = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse_openmetrics(exposition(view, openmetrics=True).decode())
+        for sample in family.samples
+    }
+    assert text == openmetrics
+    assert len(text) > 80
+
+
+def test_an_openmetrics_counter_is_named_without_its_suffix_and_the_body_has_an_end():
+    text = exposition(full_view(), openmetrics=True).decode()
+    assert "# TYPE gpudoctor_gpu_energy_joules counter\n" in text
+    assert "# TYPE gpudoctor_gpu info\n" in text
+    assert text.endswith("# EOF\n")
+
+
+def test_no_series_comes_twice():
+    keys = [
+        line.rsplit(" ", 1)[0]
+        for line in exposition(full_view()).decode().splitlines()
+        if not line.startswith("#")
+    ]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_reading_that_the_gpu_does_not_give_has_no_series():
+    view = view_of(device(memory=MemoryReading(80 * GIB, None, None)))
+    assert series(view, "gpudoctor_gpu_memory_used_bytes") == []
+    assert b"gpudoctor_gpu_memory_used_bytes" not in exposition(view)
+    assert len(series(view, "gpudoctor_gpu_memory_total_bytes")) == 1
+
+
+def test_nan_has_no_series():
+    metric = Metric("m", "gauge", "h", ("a",), lambda view: [(("x",), float("nan"))])
+    assert exposition(View(), metrics=[metric]) == b"\n"
+
+
+@pytest.mark.parametrize("state", [DeviceState.STALE, DeviceState.LOST])
+def test_a_gpu_that_does_not_answer_is_marked_and_keeps_none_of_its_values(state):
+    on_it = process(index=1)
+    view = view_of(device(0), device(1, state=state), processes=(on_it,))
+    text = exposition(view).decode()
+    of_it = [line for line in text.splitlines() if uuid_of(1) in line]
+    assert {line.split("{")[0] for line in of_it} == {
+        "gpudoctor_gpu_info",
+        "gpudoctor_gpu_up",
+        "gpudoctor_gpu_state_info",
+    }
+    assert f'gpudoctor_gpu_up{{uuid="{uuid_of(1)}"}} 0' in text
+    assert f'gpudoctor_gpu_up{{uuid="{uuid_of(0)}"}} 1' in text
+    assert f'gpudoctor_gpu_state_info{{uuid="{uuid_of(1)}",state="{state}"}} 1' in text
+
+
+def test_a_gpu_of_which_some_readings_fail_keeps_the_others():
+    failed = device(state=DeviceState.FAILED, utilization=UtilizationReading())
+    view = view_of(failed)
+    assert series(view, "gpudoctor_gpu_up")[0].endswith(" 1")
+    assert series(view, "gpudoctor_gpu_utilization_ratio") == []
+    assert len(series(view, "gpudoctor_gpu_power_usage_watts")) == 1
+
+
+def test_when_sampling_has_stopped_no_gpu_has_readings():
+    view = replace(full_view(), fresh=False)
+    text = exposition(view).decode()
+    assert "gpudoctor_sampling_up 0\n" in text
+    assert series(view, "gpudoctor_gpu_up")[0].endswith(" 0")
+    assert "watts" not in text
+    assert "gpudoctor_user_memory" not in text
+    assert "gpudoctor_host_" not in text
+    assert len(series(view, "gpudoctor_gpu_xid_errors_total")) == 1
+
+
+def test_before_the_first_sample_only_the_daemon_speaks():
+    text = exposition(View(interval_seconds=5.0)).decode()
+    assert "gpudoctor_sampling_up 0\n" in text
+    assert "gpudoctor_gpu" not in text
+
+
+def test_processes_have_series_of_their_own_only_when_asked_for():
+    rows = tuple(process(pid, used=pid * GIB) for pid in (1, 2, 3))
+    assert series(view_of(processes=rows), "gpudoctor_process_memory_used_bytes") == []
+    shown = series(view_of(processes=rows, process_rows=2), "gpudoctor_process_memory_used_bytes")
+    assert [line.partition('pid="')[2][0] for line in shown] == ["2", "3"]
+    assert series(view_of(processes=rows, process_rows=2), "gpudoctor_processes_omitted") == [
+        "gpudoctor_processes_omitted 1"
+    ]
+
+
+def test_a_dead_pid_leaves_no_series():
+    first = exposition(view_of(processes=(process(4711),), process_rows=9))
+    second = exposition(view_of(processes=(), process_rows=9))
+    assert b"4711" in first
+    assert b"4711" not in second
+
+
+def test_a_process_that_is_twice_on_a_gpu_is_one_series():
+    uses = tuple(GpuUse(0, uuid_of(0), kind, GIB) for kind in ("compute", "graphics"))
+    view = view_of(processes=(process(gpus=uses),), process_rows=9)
+    [line] = series(view, "gpudoctor_process_memory_used_bytes")
+    assert line.endswith(f" {2 * GIB}")
+    assert len(series(view, "gpudoctor_gpu_processes")) == 2
+
+
+def test_the_users_who_hold_least_are_told_of_together():
+    most = process_metrics.MOST_USERS
+    rows = tuple(process(pid, used=pid * GIB, user=f"u{pid}") for pid in range(1, most + 4))
+    shown = series(view_of(processes=rows), "gpudoctor_user_memory_used_bytes")
+    assert len(shown) == most + 1
+    [others] = [line for line in shown if 'user="(others)"' in line]
+    assert others.endswith(f" {(1 + 2 + 3) * GIB}")
+
+
+def test_an_idle_gpu_has_zero_processes_not_none():
+    [line] = series(view_of(device()), "gpudoctor_gpu_processes")
+    assert line.endswith('kind="compute"} 0')
+
+
+@given(st.text(), st.text(), st.floats(allow_nan=False))
+def test_any_label_survives_the_way_through_a_parser(value, help_text, number):
+    metric = Metric("m", "gauge", help_text, ("a", "b"), lambda view: [((value, "x"), number)])
+    for openmetrics, parse in ((False, parse_text), (True, parse_openmetrics)):
+        body = exposition(View(), openmetrics=openmetrics, metrics=[metric])
+        [family] = parse(body.decode())
+        [sample] = family.samples
+        assert sample.labels == {"a": value, "b": "x"}
+        assert sample.value == number
+
+
+def test_a_name_with_a_lone_surrogate_does_not_break_the_scrape():
+    view = view_of(processes=(process(name="\udcff"),), process_rows=1)
+    assert b'name="?"' in exposition(view)
+
+
+def test_names_and_help_follow_the_conventions():
+    for metric in METRICS:
+        assert metric.help.endswith("."), metric.name
+        assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
+        assert metric.name.endswith("_info") == (metric.kind == "info"), metric.name
+        assert metric.name.startswith(("gpudoctor_", "process_")), metric.name
+    names = [metric.name for metric in METRICS]
+    assert len(names) == len(set(names))
