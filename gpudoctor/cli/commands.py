@@ -37,6 +37,9 @@ ROOT_OPTIONS: tuple[RootOption, ...] = (
 
 COMMANDS: tuple[Command, ...] = (
     Command("ps", "gpudoctor.cli.ps:ps", "Show the processes on the GPUs: whose memory is it?"),
+    Command(
+        "orphans", "gpudoctor.cli.orphans:orphans", "List what is left over on the GPUs, and why."
+    ),
     Command("env", "gpudoctor.cli.env:env", "Report torch, CUDA, cuDNN, driver and devices."),
     Command(
         "profile", "gpudoctor.cli.profile:profile", "Run a script once and say where its time goes."
@@ -53,5 +56,10 @@ COMMANDS: tuple[Command, ...] = (
         "schema",
         "gpudoctor.cli.schema:schema",
         "Print the JSON schema of a command's --json output.",
+    ),
+    Command(
+        "completion",
+        "gpudoctor.cli.completion:completion",
+        "Print the completion script of a shell.",
     ),
 )

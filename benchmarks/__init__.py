@@ -1,0 +1,1 @@
+"""Measurements against the peers. `make bench` runs them all; results/ holds what was measured."""
