@@ -73,6 +73,14 @@ def _local() -> Machine:
             cause=f"nvmlInit did not return within {OPEN_TIMEOUT_S:.0f} s",
             hint="See `dmesg` for Xid or NVRM lines; a GPU that hangs the driver needs a reboot.",
         )
+    if answer.device_count() == 0:
+        answer.close()
+        raise NvmlUnavailableError(
+            "the NVIDIA driver is loaded, but it has no GPU",
+            cause="nvmlDeviceGetCount answered 0",
+            hint="Look for the card with: lspci | grep -i nvidia, and for its errors with: "
+            "dmesg | grep -i nvrm",
+        )
     return Machine(answer, LocalHost(), open_nvml)
 
 
