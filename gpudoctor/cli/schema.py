@@ -14,6 +14,7 @@ from gpudoctor.errors import GpuDoctorError
 SCHEMAS: dict[str, str] = {
     "snapshot": "gpudoctor.model.snapshot:Snapshot",
     "ps": "gpudoctor.model.process:GpuProcess",
+    "orphans": "gpudoctor.model.orphan:Orphan",
     "profile": "gpudoctor.model.profile:Profile",
     "env": "gpudoctor.model.environment:EnvironmentReport",
     "recording": "gpudoctor.model.recording:Recording",

@@ -1,0 +1,1 @@
+"""Whose memory is left over, and the ways to get it back."""
