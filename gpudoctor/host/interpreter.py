@@ -1,0 +1,145 @@
+"""Finds the interpreter under test: the one named, that of a running process, or the one in use here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpudoctor.errors import GpuDoctorError
+
+_NAMES = ("python", "pypy")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An interpreter with the environment it is to run in. `chosen` says in words why this one."""
+
+    executable: str
+    chosen: str
+    environ: Mapping[str, str]
+    cwd: str | None = None
+
+
+def find(
+    python: str | None = None,
+    pid: int | None = None,
+    environ: Mapping[str, str] | None = None,
+    root: Path = Path("/"),
+) -> Target:
+    """The interpreter that was asked for with --python or --pid, else the one that `python` means here.
+
+    Raises:
+        GpuDoctorError: it does not exist, is no Python, or the process may not be looked at.
+    """
+    here = dict(os.environ if environ is None else environ)
+    if python is not None and pid is not None:
+        raise GpuDoctorError("--python and --pid exclude each other", hint="Give one of them.")
+    if python is not None:
+        return Target(_named(python, here), f"--python {python}", here)
+    if pid is not None:
+        return of_process(pid, root)
+    return _in_use(here)
+
+
+def _named(python: str, environ: Mapping[str, str]) -> str:
+    path = Path(python)
+    if path.is_dir():
+        # A virtual environment's folder is what people have at hand.
+        path = path / "bin" / "python"
+    found = shutil.which(str(path), path=environ.get("PATH"))
+    if found is None:
+        raise GpuDoctorError(
+            f"there is no interpreter {python}",
+            cause="no executable file of that name, neither as a path nor on PATH",
+            hint="Give the path of a python, or the folder of a virtual environment.",
+        )
+    # Not resolved: a virtual environment's python is a link, and knows its folder by the link's name.
+    return str(Path(found).absolute())
+
+
+def _in_use(environ: Mapping[str, str]) -> Target:
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        folder = environ.get(variable)
+        if folder and os.access(Path(folder) / "bin" / "python", os.X_OK):
+            return Target(str(Path(folder) / "bin" / "python"), f"{variable}={folder}", environ)
+    for name in ("python3", "python"):
+        found = shutil.which(name, path=environ.get("PATH"))
+        if found:
+            return Target(found, f"{name} on PATH", environ)
+    return Target(sys.executable, "gpudoctor's own (no python on PATH)", environ)
+
+
+def of_process(pid: int, root: Path = Path("/")) -> Target:
+    """The interpreter and the environment of a running process.
+
+    /proc/PID/environ is the environment at its start: what the process changed later is not in it.
+
+    Raises:
+        GpuDoctorError: no such process, no right to look, no Python, or another container's.
+    """
+    folder = root / "proc" / str(pid)
+    try:
+        executable = str((folder / "exe").readlink())
+        environ = environ_of(pid, root)
+        cwd = str((folder / "cwd").readlink())
+        words = (folder / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
+        elsewhere = _mount_namespace(folder) != _mount_namespace(root / "proc" / "self")
+    except OSError as error:
+        raise unreadable(pid, error) from error
+    if not Path(executable).name.startswith(_NAMES):
+        raise GpuDoctorError(
+            f"process {pid} is no Python interpreter",
+            cause=f"it runs {executable}",
+            hint="Give the pid of the python process, or choose an interpreter with --python.",
+        )
+    if elsewhere:
+        raise GpuDoctorError(
+            f"process {pid} runs in a container of its own",
+            cause=f"its {executable} is in another mount namespace",
+            hint="Run gpudoctor inside that container.",
+        )
+    return Target(_as_called(words[0], executable, environ, cwd), f"--pid {pid}", environ, cwd)
+
+
+def _mount_namespace(folder: Path) -> str | None:
+    try:
+        return str((folder / "ns" / "mnt").readlink())
+    except FileNotFoundError:
+        return None
+
+
+def _as_called(word: str, executable: str, environ: Mapping[str, str], cwd: str) -> str:
+    """The name under which the process called its interpreter: only that leads to its venv."""
+    if "/" in word:
+        called: str | None = str(Path(cwd) / word)
+    else:
+        called = shutil.which(word, path=environ.get("PATH"))
+    if called and os.path.realpath(called) == os.path.realpath(executable):
+        return called
+    return executable
+
+
+def environ_of(pid: int, root: Path = Path("/")) -> dict[str, str]:
+    """The environment with which a process was started.
+
+    Raises:
+        OSError: no such process, or no right to read it.
+    """
+    raw = (root / "proc" / str(pid) / "environ").read_bytes()
+    pairs = (item.partition("=") for item in raw.decode(errors="surrogateescape").split("\0"))
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def unreadable(pid: int, error: OSError) -> GpuDoctorError:
+    """The error for a process that is not there or not ours."""
+    if isinstance(error, FileNotFoundError | ProcessLookupError):
+        return GpuDoctorError(f"there is no process {pid}", hint="See `gpudoctor ps`.")
+    return GpuDoctorError(
+        f"process {pid} may not be looked at",
+        cause=f"{error.strerror}: {error.filename}",
+        hint="Run gpudoctor as the user of that process, or as root.",
+    )
