@@ -1,0 +1,1 @@
+"""Runs by path in the user's interpreter: the standard library alone, in Python 3.9's syntax."""

@@ -1,0 +1,97 @@
+"""Times how long the main thread stands in a DataLoader's `__next__`, and where the script's loop is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from .code_paths import user_line
+
+Site = Optional[Tuple[str, int]]
+
+
+class LoaderUse:
+    """One loop over a DataLoader: a line of the script and the loader's settings."""
+
+    def __init__(self, site: Site, loader: Any) -> None:
+        self.site = site
+        self.num_workers = getattr(loader, "num_workers", None)
+        self.batch_size = getattr(loader, "batch_size", None)
+        self.pin_memory = bool(getattr(loader, "pin_memory", False))
+        self.persistent = bool(getattr(loader, "persistent_workers", False))
+        self.batches = 0
+        self.epochs = 0
+        self.wait_seconds = 0.0
+        self.first_wait_seconds = 0.0
+        self.start_seconds = 0.0
+
+    def as_dict(self) -> Dict[str, Any]:
+        plain = {key: value for key, value in vars(self).items() if key != "site"}
+        return {"site": list(self.site) if self.site else None, **plain}
+
+
+class LoaderWatch:
+    """Patches `DataLoader.__iter__` and the iterators' `__next__` once; adds up per loop of the script."""
+
+    def __init__(self, on_batch: Callable[[], None]) -> None:
+        self.uses: List[LoaderUse] = []
+        self.enabled = True
+        self._on_batch = on_batch
+        self._by_site: Dict[Any, LoaderUse] = {}
+
+    def install(self, module: Any) -> None:
+        """`module` is torch.utils.data.dataloader."""
+        base = module._BaseDataLoaderIter
+        plain_next, plain_iter = base.__next__, module.DataLoader.__iter__
+        watch = self
+
+        def __next__(iterator: Any) -> Any:  # noqa: N807
+            if not watch._counts():
+                return plain_next(iterator)
+            begun = time.perf_counter()
+            try:
+                return plain_next(iterator)
+            finally:
+                watch._waited(iterator, time.perf_counter() - begun)
+
+        def __iter__(loader: Any) -> Any:  # noqa: N807
+            if not watch._counts():
+                return plain_iter(loader)
+            begun = time.perf_counter()
+            iterator = plain_iter(loader)
+            watch._started(loader, iterator, time.perf_counter() - begun, user_line())
+            return iterator
+
+        __next__.__doc__, __iter__.__doc__ = plain_next.__doc__, plain_iter.__doc__
+        base.__next__ = __next__
+        module.DataLoader.__iter__ = __iter__
+
+    def _counts(self) -> bool:
+        return self.enabled and threading.current_thread() is threading.main_thread()
+
+    def _started(self, loader: Any, iterator: Any, seconds: float, site: Site) -> None:
+        use = self._use(loader, site)
+        use.epochs += 1
+        use.start_seconds += seconds
+        iterator._gpudoctor_use = use
+        iterator._gpudoctor_first = True
+
+    def _use(self, loader: Any, site: Site) -> LoaderUse:
+        key = (site, getattr(loader, "num_workers", None), getattr(loader, "batch_size", None))
+        use = self._by_site.get(key)
+        if use is None:
+            use = self._by_site[key] = LoaderUse(site, loader)
+            self.uses.append(use)
+        return use
+
+    def _waited(self, iterator: Any, seconds: float) -> None:
+        use: Optional[LoaderUse] = getattr(iterator, "_gpudoctor_use", None)
+        if use is None:
+            return
+        use.batches += 1
+        use.wait_seconds += seconds
+        if iterator._gpudoctor_first:
+            iterator._gpudoctor_first = False
+            use.first_wait_seconds += seconds
+        self._on_batch()

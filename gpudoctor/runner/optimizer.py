@@ -1,0 +1,73 @@
+"""Counts the steps of the script's optimizers and times them, through torch's own global hooks."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+from .code_paths import user_line
+
+
+class OptimizerUse:
+    """One optimizer of the script. `seconds` is what its `step` took on the CPU, hooks included."""
+
+    def __init__(self, optimizer: Any) -> None:
+        groups = optimizer.param_groups
+        self.name = type(optimizer).__name__
+        self.module = type(optimizer).__module__
+        self.foreach: Optional[bool] = groups[0].get("foreach") if groups else None
+        self.fused: Optional[bool] = groups[0].get("fused") if groups else None
+        self.tensors = sum(len(group["params"]) for group in groups)
+        self.device = next((p.device.type for g in groups for p in g["params"]), "cpu")
+        self.site = user_line(3)
+        self.steps = 0
+        self.seconds = 0.0
+        self.begun = 0.0
+
+    def as_dict(self) -> Dict[str, Any]:
+        plain = {key: value for key, value in vars(self).items() if key not in ("site", "begun")}
+        return {"site": list(self.site) if self.site else None, **plain}
+
+
+class OptimizerWatch:
+    """`on_step` is called after each step of the optimizer that stepped first, inside its `step`."""
+
+    def __init__(self, on_step: Callable[[], None]) -> None:
+        self.uses: List[OptimizerUse] = []
+        self.enabled = True
+        self.mark: Optional[Callable[[], Any]] = None
+        self._marked: Any = None
+        self._on_step = on_step
+        self._by_id: Dict[int, OptimizerUse] = {}
+
+    def install(self, module: Any) -> bool:
+        """`module` is torch.optim.optimizer; False where torch has no such hooks (before 2.0)."""
+        if not hasattr(module, "register_optimizer_step_post_hook"):
+            return False
+        module.register_optimizer_step_pre_hook(self._before)
+        module.register_optimizer_step_post_hook(self._after)
+        return True
+
+    def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        if not self.enabled:
+            return
+        use = self._by_id.get(id(optimizer))
+        if use is None:
+            use = self._by_id[id(optimizer)] = OptimizerUse(optimizer)
+            self.uses.append(use)
+        if self.mark is not None:
+            self._marked = self.mark()
+            self._marked.__enter__()
+        use.begun = time.perf_counter()
+
+    def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        use = self._by_id.get(id(optimizer))
+        if use is None or not self.enabled:
+            return
+        use.seconds += time.perf_counter() - use.begun
+        use.steps += 1
+        if self._marked is not None:
+            self._marked.__exit__(None, None, None)
+            self._marked = None
+        if use is self.uses[0]:
+            self._on_step()

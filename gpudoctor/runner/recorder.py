@@ -1,0 +1,171 @@
+"""Gathers what the watchers saw and writes it again and again, so that little is ever lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from types import ModuleType
+from typing import Any, Dict, List, Optional
+
+from .growth import GrowthProbe
+from .imports import ImportWatch
+from .loader import LoaderWatch
+from .optimizer import OptimizerWatch
+from .sampler import Sampler
+from .series import Steps
+from .torch_facts import torch_facts
+from .window import MARK, Window
+
+FORMAT = 1
+
+
+class Recorder:
+    """The session of one run. `folder` is where session.json and trace.json are written."""
+
+    def __init__(self, folder: str, options: Dict[str, Any]) -> None:
+        self._folder = folder
+        self._pid = os.getpid()
+        self._program: List[str] = []
+        self._begun = self._next_write = time.perf_counter()
+        self._cpu_begun = time.thread_time()
+        self._started_at = time.time()
+        self._wall: Optional[float] = None
+        self._cpu: Optional[float] = None
+        self._ended: Dict[str, Any] = {"how": "running"}
+        self._torch_error: Optional[str] = None
+        self._torch_begun = 0.0
+        self._torch_seconds: Optional[float] = None
+        self._write_every = 1.0
+        self._writing = False
+        self.steps = Steps()
+        self.batches = Steps()
+        self.window = Window(folder, options)
+        self.growth = GrowthProbe()
+        self.loaders = LoaderWatch(self._after_batch)
+        self.optimizers = OptimizerWatch(self._after_step)
+        self.sampler = Sampler(options["interval"], self._checkpoint) if options["sample"] else None
+
+    def start(self, program: List[str]) -> None:
+        """Begin to watch, right before the first line of the script runs."""
+        self._program = program
+        self._started_at = time.time()
+        ImportWatch(
+            {"torch": self._on_torch, "torch.utils.data.dataloader": self._on_dataloader}
+        ).install()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+        self._begun = time.perf_counter()
+        self._cpu_begun = time.thread_time()
+        if self.sampler is not None:
+            self.sampler.start()
+
+    def end(self, how: Dict[str, Any]) -> None:
+        """The script has ended: close the profiler while that is safe, and write."""
+        if os.getpid() != self._pid:
+            return
+        self._ended = how
+        self._wall = time.perf_counter() - self._begun
+        self._cpu = time.thread_time() - self._cpu_begun
+        self.window.close("the script ended")
+        if self.sampler is not None:
+            self.sampler.stop()
+        self.write()
+
+    def _forget(self) -> None:
+        self.loaders.enabled = self.optimizers.enabled = False
+
+    def _on_torch(self, module: ModuleType, ran: bool) -> None:
+        if not ran:
+            self._torch_begun = time.perf_counter()
+            self._torch_error = "torch was not imported to its end"
+            return
+        self._torch_error = None
+        self._torch_seconds = time.perf_counter() - self._torch_begun
+        self.optimizers.install(sys.modules["torch.optim.optimizer"])
+
+    def _on_dataloader(self, module: ModuleType, ran: bool) -> None:
+        if ran:
+            self.loaders.install(module)
+
+    def _after_step(self) -> None:
+        self.steps.add()
+        self._hold_up(self.steps)
+
+    def _after_batch(self) -> None:
+        self.batches.add()
+        # Inference has no optimizer: there, the batches of the loader are the steps.
+        if not self.steps.count and self.batches.count > 10:
+            self._hold_up(self.batches)
+
+    def _hold_up(self, steps: Steps) -> None:
+        begun = time.perf_counter()
+        if self.sampler is not None:
+            self.sampler.paused = True
+        was_active = self.window.active
+        self.growth.after_step(steps.count)
+        self.window.after_step(steps.count, steps.last_seconds(), steps.span())
+        if self.window.active != was_active:
+            self._set_mark(self.window.active)
+        if self.sampler is not None:
+            self.sampler.paused = False
+        seconds = time.perf_counter() - begun
+        self.steps.held_up += seconds
+        self.batches.held_up += seconds
+
+    def _set_mark(self, active: bool) -> None:
+        record = sys.modules["torch"].autograd.profiler.record_function
+        self.optimizers.mark = (lambda: record(MARK)) if active else None
+
+    def _checkpoint(self) -> None:
+        now = time.perf_counter()
+        if now >= self._next_write:
+            self.write()
+            # Long runs are written less and less often, up to every half minute.
+            self._write_every = min(30.0, self._write_every * 1.3)
+            self._next_write = time.perf_counter() + self._write_every
+
+    def write(self) -> None:
+        """Write session.json in one piece; what cannot be written is given up without a word."""
+        if self._writing or os.getpid() != self._pid:
+            return
+        self._writing = True
+        path = os.path.join(self._folder, "session.json")
+        try:
+            with open(path + ".part", "w", encoding="utf-8", errors="backslashreplace") as file:
+                json.dump(self.as_dict(), file)
+            os.replace(path + ".part", path)
+        except OSError:
+            self._write_every = 30.0
+        finally:
+            self._writing = False
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The session as it stands now."""
+        now = time.perf_counter()
+        memory = self.sampler.memory if self.sampler is not None else []
+        return {
+            "format": FORMAT,
+            "pid": self._pid,
+            "program": self._program,
+            "cwd": os.getcwd(),
+            "python": {
+                "version": ".".join(map(str, sys.version_info[:3])),
+                "executable": sys.executable,
+            },
+            "started_at": self._started_at,
+            "wall_seconds": now - self._begun if self._wall is None else self._wall,
+            "main_cpu_seconds": self._cpu,
+            "held_up_seconds": self.steps.held_up,
+            "ended": self._ended,
+            "torch": torch_facts(sys.modules.get("torch"), self._torch_seconds, self._torch_error),
+            "steps": self.steps.as_dict(),
+            "batches": self.batches.as_dict(),
+            "optimizers": [use.as_dict() for use in self.optimizers.uses],
+            "loaders": [use.as_dict() for use in self.loaders.uses],
+            "window": {"state": self.window.state, **self.window.facts},
+            "growth": self.growth.as_list(),
+            "memory": [[round(at - self._begun, 3), size] for at, size in list(memory)],
+            "samples": self.sampler.as_dict() if self.sampler is not None else None,
+        }

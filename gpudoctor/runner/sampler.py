@@ -1,0 +1,118 @@
+"""Looks at the main thread's Python stack every few milliseconds, from a thread of its own."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import threading
+import time
+from types import CodeType, FrameType
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from .code_paths import is_runner
+
+_MOST_STACKS = 20_000
+_DEEPEST = 120
+Key = Tuple[Tuple[int, int], ...]
+
+
+class Sampler:
+    """Weights, in seconds, of the stacks seen; each sample counts for the time since the one before."""
+
+    def __init__(self, interval: float, every: Callable[[], None]) -> None:
+        self.interval = interval
+        self.samples = 0
+        # Set while the runner itself holds up the script, so that no line of the script is blamed.
+        self.paused = False
+        self.memory: List[Tuple[float, int]] = []
+        self._every = every
+        self._main = threading.main_thread().ident or 0
+        self._weights: Dict[Key, float] = {}
+        self._codes: Dict[int, CodeType] = {}
+        self._stop = False
+        self._wake = _thread.allocate_lock()
+        self._gone = _thread.allocate_lock()
+        self._next_memory = 0.0
+        self._memory_period = 0.25
+
+    def start(self) -> None:
+        """Begin. The thread is not one of `threading`'s, so that the script does not count it."""
+        self._wake.acquire()
+        self._gone.acquire()
+        _thread.start_new_thread(self._loop, ())
+
+    def stop(self) -> None:
+        """End the thread and wait for it; safe to call twice."""
+        if self._stop:
+            return
+        self._stop = True
+        self._wake.release()
+        self._gone.acquire(True, 2.0)
+
+    def _loop(self) -> None:
+        try:
+            before = time.perf_counter()
+            while not self._wake.acquire(True, self.interval) and not self._stop:
+                now = time.perf_counter()
+                self._look(now - before)
+                before = now
+                if now >= self._next_memory:
+                    self._see_memory(now)
+                self._every()
+        finally:
+            self._gone.release()
+
+    def _look(self, weight: float) -> None:
+        if self.paused:
+            return
+        frame: Optional[FrameType] = sys._current_frames().get(self._main)
+        stack: List[Tuple[int, int]] = []
+        while frame is not None and len(stack) < _DEEPEST:
+            code = frame.f_code
+            if not is_runner(code.co_filename):
+                self._codes.setdefault(id(code), code)
+                stack.append((id(code), frame.f_lineno or 0))
+            frame = frame.f_back
+        key = tuple(stack)
+        if key in self._weights or len(self._weights) < _MOST_STACKS:
+            self._weights[key] = self._weights.get(key, 0.0) + weight
+        self.samples += 1
+
+    def _see_memory(self, now: float) -> None:
+        self.memory.append((now, resident_bytes()))
+        self._next_memory = now + self._memory_period
+        if len(self.memory) >= 2_000:
+            del self.memory[::2]
+            self._memory_period *= 2
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The stacks, leaf first, as indices into a table of functions. Callable from any thread."""
+        functions: List[List[Any]] = []
+        index: Dict[int, int] = {}
+        stacks = []
+        for key, weight in list(self._weights.items()):
+            frames = []
+            for code_id, line in key:
+                if code_id not in index:
+                    code = self._codes[code_id]
+                    index[code_id] = len(functions)
+                    name = getattr(code, "co_qualname", code.co_name)
+                    functions.append([name, code.co_filename, code.co_firstlineno])
+                frames.append([index[code_id], line])
+            stacks.append([round(weight, 6), frames])
+        return {
+            "interval_seconds": self.interval,
+            "samples": self.samples,
+            "functions": functions,
+            "stacks": stacks,
+        }
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process in bytes; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0

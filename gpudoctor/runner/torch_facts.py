@@ -1,0 +1,50 @@
+"""What the torch that the script itself imported says about itself. Starts nothing: no CUDA, no import."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+
+def torch_facts(
+    torch: Any, import_seconds: Optional[float], error: Optional[str]
+) -> Optional[Dict[str, Any]]:
+    """None where the script has not imported torch; CUDA's facts only where it has begun to use CUDA."""
+    if torch is None or not hasattr(torch, "__version__"):
+        return {"version": None, "error": error} if error else None
+    facts: Dict[str, Any] = {
+        "version": str(torch.__version__),
+        "import_seconds": import_seconds,
+        "error": error,
+        "cuda_version": None,
+        "devices": [],
+    }
+    try:
+        facts["cuda_version"] = torch.version.cuda
+        facts["threads"] = torch.get_num_threads()
+        if torch.cuda.is_initialized():
+            facts["devices"] = _devices(torch)
+            facts["cudnn_version"] = torch.backends.cudnn.version()
+    except Exception as trouble:
+        facts["error"] = f"{type(trouble).__name__}: {trouble}"
+    return facts
+
+
+def _devices(torch: Any) -> Any:
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        stats = torch.cuda.memory_stats(index)
+        if not stats.get("allocation.all.allocated", 0):
+            continue
+        properties = torch.cuda.get_device_properties(index)
+        devices.append(
+            {
+                "index": index,
+                "name": properties.name,
+                "memory_total_bytes": properties.total_memory,
+                "memory_peak_bytes": stats.get("allocated_bytes.all.peak"),
+                "memory_reserved_peak_bytes": stats.get("reserved_bytes.all.peak"),
+                "allocator_retries": stats.get("num_alloc_retries"),
+                "out_of_memory": stats.get("num_ooms"),
+            }
+        )
+    return devices
