@@ -1,0 +1,117 @@
+"""The driver by its two witnesses: NVML and the kernel module."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.host.containers import read_text
+from gpudoctor.model.environment import DriverKind, DriverReport, GpuRow
+from gpudoctor.model.readings import MigReading
+from gpudoctor.nvml.api import Nvml, NvmlCallError, NvmlUnavailableError
+
+T = TypeVar("T")
+LIMIT_S = 5.0
+_MODULE = re.compile(r"^NVRM version:\s.*?Module(?:\s+for\s+\S+)?\s+(\d+(?:\.\d+)+)", re.MULTILINE)
+
+
+def module_report(root: Path = Path("/")) -> DriverReport:
+    """What the kernel says: /proc/driver/nvidia/version and the loaded modules."""
+    text = read_text(root / "proc/driver/nvidia/version")
+    match = _MODULE.search(text)
+    loaded = tuple(
+        sorted(
+            name
+            for name in (line.partition(" ")[0] for line in _modules(root))
+            if name == "nvidia" or name.startswith("nvidia_")
+        )
+    )
+    kind = DriverKind.NONE
+    if text:
+        kind = DriverKind.OPEN if "Open Kernel Module" in text else DriverKind.PROPRIETARY
+    return DriverReport(
+        module_version=match[1] if match else None,
+        module_kind=kind,
+        modules_loaded=loaded,
+        nouveau_loaded=any(line.startswith("nouveau ") for line in _modules(root)),
+    )
+
+
+def _modules(root: Path) -> list[str]:
+    return read_text(root / "proc/modules").splitlines()
+
+
+def driver_report(
+    opened: Nvml | NvmlUnavailableError, root: Path = Path("/"), limit_s: float = LIMIT_S
+) -> DriverReport:
+    """The whole report. A GPU that does not answer within `limit_s` seconds is left out, and said so."""
+    report = module_report(root)
+    if isinstance(opened, NvmlUnavailableError):
+        return replace(
+            report,
+            nvml_error=opened.message,
+            nvml_cause=opened.cause,
+            nvml_hint=opened.hint,
+            nvml_code=opened.code,
+        )
+    until = time.monotonic() + limit_s
+    asked = _Call(opened.driver)
+    rows = [
+        _Call(functools.partial(_row, opened, index))
+        for index in range(_Call(opened.device_count).result(until) or 0)
+    ]
+    driver = asked.result(until)
+    gpus = [row for row in [call.result(until) for call in rows] if row is not None]
+    problems = [f"GPU {number}: {call.error}" for number, call in enumerate(rows) if call.error]
+    if asked.error:
+        problems.insert(0, asked.error)
+    return replace(
+        report,
+        source=opened.source,
+        nvml_driver_version=driver.version if driver else None,
+        nvml_version=driver.nvml_version if driver else None,
+        cuda_version=driver.cuda_version if driver else None,
+        nvml_error="; ".join(problems) or None,
+        gpus=tuple(gpus),
+    )
+
+
+def _row(nvml: Nvml, index: int) -> GpuRow:
+    device = nvml.device(index)
+    facts = device.facts()
+    try:
+        return GpuRow(facts, device.mig())
+    except NvmlCallError:
+        return GpuRow(facts, MigReading())
+
+
+class _Call(Generic[T]):
+    """A call into the driver in a thread of its own, because any of them may never return."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self.error: str | None = None
+        self._value: T | None = None
+        self._function = function
+        self._thread = threading.Thread(target=self._run, name="driver-report", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._value = self._function()
+        except (NvmlCallError, GpuDoctorError) as error:
+            self.error = str(error)
+
+    def result(self, until: float) -> T | None:
+        """What it returned before the clock (monotonic) says `until`, or None with `error` set."""
+        self._thread.join(max(0.0, until - time.monotonic()))
+        if self._thread.is_alive():
+            self.error = "no answer in time"
+            return None
+        return self._value
