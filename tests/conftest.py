@@ -1,0 +1,3 @@
+from tests.nvml_sim.fixtures import nvml_sim
+
+__all__ = ["nvml_sim"]
