@@ -40,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "orphans", "gpudoctor.cli.orphans:orphans", "List what is left over on the GPUs, and why."
     ),
+    Command("kill", "gpudoctor.cli.kill:kill", "End processes and watch their memory come back."),
     Command("env", "gpudoctor.cli.env:env", "Report torch, CUDA, cuDNN, driver and devices."),
     Command(
         "profile", "gpudoctor.cli.profile:profile", "Run a script once and say where its time goes."

@@ -15,6 +15,7 @@ SCHEMAS: dict[str, str] = {
     "snapshot": "gpudoctor.model.snapshot:Snapshot",
     "ps": "gpudoctor.model.process:GpuProcess",
     "orphans": "gpudoctor.model.orphan:Orphan",
+    "kill": "gpudoctor.model.ending:KillReport",
     "profile": "gpudoctor.model.profile:Profile",
     "env": "gpudoctor.model.environment:EnvironmentReport",
     "recording": "gpudoctor.model.recording:Recording",

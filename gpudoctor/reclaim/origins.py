@@ -35,7 +35,7 @@ def adopted(process: Lineage) -> bool:
     parent = process.parent
     if parent is None:
         return False
-    if parent.name not in _REAPERS and (parent.pid != 1 or _may_launch(parent)):
+    if parent.name not in _REAPERS and (parent.pid != 1 or may_launch(parent)):
         return False
     shares = parent.session not in (0, None) and parent.session == process.session
     return not shares
@@ -46,10 +46,11 @@ def loader_alone(process: Lineage) -> bool:
     parent = process.parent
     if parent is None or process.name != _LOADER_WORKER:
         return False
-    return adopted(process) or (parent.name.lstrip("-") in _SHELLS and not _may_launch(parent))
+    return adopted(process) or (parent.name.lstrip("-") in _SHELLS and not may_launch(parent))
 
 
-def _may_launch(parent: Ancestor) -> bool:
+def may_launch(parent: Ancestor) -> bool:
+    """Whether the process could be a launcher or training process, by its name and command."""
     words = (parent.name, *parent.command[:2])
     return any(launcher in word.lower() for word in words for launcher in _LAUNCHERS)
 
