@@ -1,0 +1,70 @@
+"""An environment report for the terminal and as Markdown to be pasted."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from gpudoctor import __version__, units
+from gpudoctor.model.environment import EnvironmentReport
+from gpudoctor.render.environment_sections import Section, sections
+from gpudoctor.render.mask import Identity, mask
+
+_BAD = ("DIFFERS", "MISSING", "may not be opened", "does not exist", "CPU only", "not installed")
+_NARROWEST = 30
+_FAILURES = ("because", "warning", "Error", "Probe", "NVML", "nouveau", "Simulated")
+
+
+def print_text(report: EnvironmentReport, console: Console, *, everything: bool = False) -> None:
+    """Print the sections; `everything` adds the long ones."""
+    shown = [section for section in sections(report) if everything or not section.long]
+    for number, section in enumerate(shown):
+        if number:
+            console.print()
+        console.print(Text(section.title, style="bold"))
+        for line in _lines(section, console.width if console.is_terminal else None):
+            console.print(line, soft_wrap=True)
+
+
+def _lines(section: Section, width: int | None) -> Iterator[Text]:
+    """The rows, wrapped with a hanging indent where there is a terminal's `width` to keep."""
+    indent = max(len(label) for label, _ in section.rows) + 4
+    for label, value in section.rows:
+        bad = label in _FAILURES or any(word in value for word in _BAD)
+        text = " ".join(units.printable(part) for part in value.splitlines())
+        parts = [text]
+        if width is not None and width - indent >= _NARROWEST:
+            parts = textwrap.wrap(text, width - indent, break_on_hyphens=False) or [""]
+        for number, part in enumerate(parts):
+            line = Text("" if number else "  " + units.printable(label), style="dim")
+            line.pad_right(indent - line.cell_len)
+            yield line.append(part, style="not dim yellow" if bad else "not dim")
+
+
+def markdown(report: EnvironmentReport, identity: Identity) -> str:
+    """The whole report as Markdown, without the user's name, home folder and host name."""
+    parts = [f"### Environment by gpudoctor {__version__}", ""]
+    for section in sections(report):
+        body = "\n".join(_line(label, value) for label, value in section.rows)
+        fence = ["```", mask(body, identity), "```"]
+        if section.long:
+            parts += [
+                f"<details><summary>{section.title}</summary>",
+                "",
+                *fence,
+                "",
+                "</details>",
+                "",
+            ]
+        else:
+            parts += [f"**{section.title}**", *fence, ""]
+    return "\n".join(parts)
+
+
+def _line(label: str, value: str) -> str:
+    # A fence inside of the fence would end it.
+    text = " ".join(units.printable(part) for part in value.splitlines()).replace("```", "'''")
+    return f"{units.printable(label)}: {text}" if label else text
