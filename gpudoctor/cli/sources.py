@@ -6,20 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host.api import Host
+from gpudoctor.model.values import Value
 from gpudoctor.nvml.api import Nvml, NvmlUnavailableError
 
 # nvidia-smi itself takes 1.5 s where persistence mode is off; a healthy driver never takes ten.
 OPEN_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Value, frozen=True):
     """An opened machine. `reopen` is there where a driver can go away and come back."""
 
     nvml: Nvml
@@ -56,6 +54,8 @@ def _played(replay: str | None) -> Machine:
 
         machine = ReplayMachine(DemoTimeline())
         return Machine(machine, machine, notice="SIMULATED: this machine is made up (--demo)")
+    from pathlib import Path
+
     from gpudoctor.model.recording import read
 
     machine = ReplayMachine(RecordedTimeline(read(Path(replay)), time.time()))

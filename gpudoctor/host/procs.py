@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
 from gpudoctor.model.process import ProcessFacts, ProcessKey
 from gpudoctor.model.snapshot import HostReading
@@ -31,9 +29,9 @@ class LocalHost:
     """Implements host.api.Host. `root` is where /proc is looked for (tests use a fixture tree)."""
 
     def __init__(
-        self, root: Path = Path("/proc"), *, clock: Callable[[], float] = time.time
+        self, root: str | os.PathLike[str] = "/proc", *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._root = str(root)
+        self._root = os.fspath(root)
         self._clock = clock
         self._cpu_before: tuple[float, float] | None = None
         self._spent: dict[ProcessKey, tuple[float, float]] = {}
@@ -44,7 +42,7 @@ class LocalHost:
         total, available = self._memory()
         used = None if total is None or available is None else total - available
         return HostReading(
-            socket.gethostname(), os.cpu_count(), self._cpu_ratio(), used, total, self._load()
+            os.uname().nodename, os.cpu_count(), self._cpu_ratio(), used, total, self._load()
         )
 
     def processes(self, pids: frozenset[int]) -> dict[int, ProcessFacts]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from gpudoctor.model.values import Value
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ProcessKey:
+class ProcessKey(Value, frozen=True, order=True):
     """A process's identity: a pid alone is reused, a pid with its start time is not.
 
     `started` is seconds since the epoch; None when the process is not visible to us.
@@ -16,8 +15,7 @@ class ProcessKey:
     started: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceProcess:
+class DeviceProcess(Value, frozen=True):
     """One line of a GPU's own process list, as NVML gives it (pids of the host's namespace)."""
 
     pid: int
@@ -29,8 +27,7 @@ class DeviceProcess:
     memory_ratio: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GpuUse:
+class GpuUse(Value, frozen=True):
     """What a process holds of one GPU (or of one MIG instance of it)."""
 
     index: int
@@ -43,8 +40,7 @@ class GpuUse:
     memory_ratio: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessFacts:
+class ProcessFacts(Value, frozen=True):
     """What the operating system says of a process."""
 
     key: ProcessKey
@@ -60,8 +56,7 @@ class ProcessFacts:
     working_directory: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GpuProcess:
+class GpuProcess(Value, frozen=True):
     """A process that uses one or more GPUs. `visible` is False where its pid is not in our namespace."""
 
     pid: int

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from gpudoctor.model.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFacts:
+class DeviceFacts(Value, frozen=True):
     """What does not change while the driver is loaded; read once."""
 
     uuid: str
@@ -31,8 +30,7 @@ class DeviceFacts:
     nvlink_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryReading:
+class MemoryReading(Value, frozen=True):
     """Frame buffer and BAR1, in bytes. `reserved` is the driver's own share (driver 510 and newer)."""
 
     total_bytes: int | None = None
@@ -43,8 +41,7 @@ class MemoryReading:
     bar1_total_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UtilizationReading:
+class UtilizationReading(Value, frozen=True):
     """Share of time, 0 to 1, in which a unit was busy. Not given on a GPU in MIG mode."""
 
     gpu_ratio: float | None = None
@@ -53,8 +50,7 @@ class UtilizationReading:
     decoder_ratio: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PowerReading:
+class PowerReading(Value, frozen=True):
     """Power in watts and energy in joules since the driver was loaded."""
 
     usage_watts: float | None = None
@@ -62,8 +58,7 @@ class PowerReading:
     energy_joules: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ThermalReading:
+class ThermalReading(Value, frozen=True):
     """Temperatures in degrees Celsius, fan as a share of its maximum."""
 
     gpu_celsius: int | None = None
@@ -71,8 +66,7 @@ class ThermalReading:
     fan_ratio: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClockReading:
+class ClockReading(Value, frozen=True):
     """Clocks in hertz, and why they are not higher (`reasons`, NVML's clock-event reasons)."""
 
     sm_hertz: float | None = None
@@ -83,8 +77,7 @@ class ClockReading:
     reasons: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PcieReading:
+class PcieReading(Value, frozen=True):
     """The PCIe link: current generation and width, throughput in bytes per second, replays."""
 
     generation: int | None = None
@@ -94,8 +87,7 @@ class PcieReading:
     replays: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NvLinkReading:
+class NvLinkReading(Value, frozen=True):
     """NVLink of the whole device: active links, cumulative data and errors."""
 
     links_active: int | None = None
@@ -107,8 +99,7 @@ class NvLinkReading:
     crc_errors: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HealthReading:
+class HealthReading(Value, frozen=True):
     """ECC, row remapping, retired pages and what the driver itself recommends (`recovery_action`)."""
 
     ecc_enabled: bool | None = None
@@ -128,8 +119,7 @@ class HealthReading:
     fabric_state: str | None = None  # "not started", "in progress" or "completed"; None: no fabric
 
 
-@dataclass(frozen=True, slots=True)
-class GpmReading:
+class GpmReading(Value, frozen=True):
     """GPU performance monitoring (Hopper and newer): shares of time, 0 to 1, between two samples."""
 
     sm_active_ratio: float | None = None
@@ -141,8 +131,7 @@ class GpmReading:
     fp16_active_ratio: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MigInstance:
+class MigInstance(Value, frozen=True):
     """One MIG device of a GPU."""
 
     uuid: str
@@ -154,8 +143,7 @@ class MigInstance:
     slices: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MigReading:
+class MigReading(Value, frozen=True):
     """MIG mode and the instances that exist. `enabled` is None where MIG is not known."""
 
     enabled: bool | None = None

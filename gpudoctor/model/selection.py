@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.model.values import Value
 
 # A driver uses some memory that it charges to no process; less than this says nothing. The value is
 # this project's choice, not NVIDIA's.
 UNLISTED_FROM_BYTES = 1024**3
 
 
-@dataclass(frozen=True, slots=True)
-class Unlisted:
+class Unlisted(Value, frozen=True):
     """Memory of one GPU that is used although no listed process holds it."""
 
     index: int

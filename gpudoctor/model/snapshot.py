@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.readings import (
@@ -19,6 +20,7 @@ from gpudoctor.model.readings import (
     ThermalReading,
     UtilizationReading,
 )
+from gpudoctor.model.values import Value
 
 
 class DeviceState(StrEnum):
@@ -30,8 +32,7 @@ class DeviceState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class DriverFacts:
+class DriverFacts(Value, frozen=True):
     """The driver as NVML names it; `cuda_version` is the newest CUDA that it supports."""
 
     version: str | None = None
@@ -39,8 +40,7 @@ class DriverFacts:
     cuda_version: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Value, frozen=True):
     """A GPU with its latest readings.
 
     `stale_since` (seconds since the epoch) is set when its worker missed a deadline; the readings
@@ -51,16 +51,16 @@ class Device:
     state: DeviceState = DeviceState.OK
     error: str | None = None
     stale_since: float | None = None
-    memory: MemoryReading = field(default_factory=MemoryReading)
-    utilization: UtilizationReading = field(default_factory=UtilizationReading)
-    power: PowerReading = field(default_factory=PowerReading)
-    thermal: ThermalReading = field(default_factory=ThermalReading)
-    clocks: ClockReading = field(default_factory=ClockReading)
-    pcie: PcieReading = field(default_factory=PcieReading)
-    nvlink: NvLinkReading = field(default_factory=NvLinkReading)
-    health: HealthReading = field(default_factory=HealthReading)
-    gpm: GpmReading = field(default_factory=GpmReading)
-    mig: MigReading = field(default_factory=MigReading)
+    memory: MemoryReading = msgspec.field(default_factory=MemoryReading)
+    utilization: UtilizationReading = msgspec.field(default_factory=UtilizationReading)
+    power: PowerReading = msgspec.field(default_factory=PowerReading)
+    thermal: ThermalReading = msgspec.field(default_factory=ThermalReading)
+    clocks: ClockReading = msgspec.field(default_factory=ClockReading)
+    pcie: PcieReading = msgspec.field(default_factory=PcieReading)
+    nvlink: NvLinkReading = msgspec.field(default_factory=NvLinkReading)
+    health: HealthReading = msgspec.field(default_factory=HealthReading)
+    gpm: GpmReading = msgspec.field(default_factory=GpmReading)
+    mig: MigReading = msgspec.field(default_factory=MigReading)
 
     @property
     def index(self) -> int:
@@ -73,8 +73,7 @@ class Device:
         return self.facts.uuid
 
 
-@dataclass(frozen=True, slots=True)
-class HostReading:
+class HostReading(Value, frozen=True):
     """The machine around the GPUs. `cpu_ratio` is the share of all CPUs since the last look."""
 
     hostname: str
@@ -85,8 +84,7 @@ class HostReading:
     load_average: tuple[float, float, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GpuEvent:
+class GpuEvent(Value, frozen=True):
     """Something that the driver told of a GPU: `kind` "xid" with the Xid number as `code`, and others."""
 
     at: float
@@ -96,8 +94,7 @@ class GpuEvent:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CollectorOutcome:
+class CollectorOutcome(Value, frozen=True):
     """How the last run of one collector on one GPU went."""
 
     collector: str
@@ -108,8 +105,7 @@ class CollectorOutcome:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Value, frozen=True):
     """All that was seen at one moment. `source` is "nvml", "replay" or "demo".
 
     `duration_seconds` is how long the look itself took.

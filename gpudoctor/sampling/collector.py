@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from gpudoctor.model.values import Value
 from gpudoctor.nvml.api import NvmlDevice
 
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Collector:
+class Collector(Value, frozen=True):
     """`read` gives the value of the field `name` of a Device; it is run every `period_s` seconds."""
 
     name: str

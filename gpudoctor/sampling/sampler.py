@@ -6,12 +6,12 @@ nobody else; it is taken up again when the call returns.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from queue import Empty, SimpleQueue
+
+import msgspec
 
 from gpudoctor.host.api import Host
 from gpudoctor.model.snapshot import (
@@ -30,7 +30,6 @@ from gpudoctor.sampling.worker import DeviceSample, DeviceWorker, unknown_facts
 
 Subscriber = Callable[[Snapshot], None]
 _JOIN_S = 1.0
-_LOG = logging.getLogger(__name__)
 
 
 class Sampler:
@@ -116,9 +115,11 @@ class Sampler:
         for reader in readers:
             try:
                 reader(snapshot)
-            except Exception:  # noqa: BLE001 - the reader is not ours
+            except Exception:
                 # One broken reader must not stop the sampling for the others.
-                _LOG.exception("a reader of snapshots failed")
+                import logging  # costs 3 ms, which a one-shot command would pay for nothing
+
+                logging.getLogger(__name__).exception("a reader of snapshots failed")
 
     def _tick(self, patience_s: float) -> Snapshot:
         begun = time.monotonic()
@@ -197,7 +198,7 @@ class Sampler:
             since = time.time() - (now - (worker.busy_since or now))
             return Device(unknown_facts(worker.index), DeviceState.STALE, "no answer", since)
         if worker.busy_since is not None and now - worker.busy_since > self.deadline_s:
-            return replace(
+            return msgspec.structs.replace(
                 sample.device, state=DeviceState.STALE, error="no answer", stale_since=sample.at
             )
         return sample.device

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
 from gpudoctor.model.process import DeviceProcess
 from gpudoctor.model.readings import DeviceFacts
 from gpudoctor.model.snapshot import CollectorOutcome, Device, DeviceState
+from gpudoctor.model.values import Value
 from gpudoctor.nvml.api import DeviceLostError, DriverGoneError, NvmlCallError, NvmlDevice
 from gpudoctor.sampling.collector import Collector
 
@@ -19,8 +19,7 @@ from gpudoctor.sampling.collector import Collector
 LOST_AFTER = 2
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSample:
+class DeviceSample(Value, frozen=True):
     """What one run of a worker found. `driver_gone` asks for NVML to be opened again."""
 
     index: int
