@@ -36,6 +36,11 @@ ROOT_OPTIONS: tuple[RootOption, ...] = (
 )
 
 COMMANDS: tuple[Command, ...] = (
+    Command(
+        "check",
+        "gpudoctor.cli.check:check",
+        "Diagnose driver, GPUs, torch, settings and a script.",
+    ),
     Command("ps", "gpudoctor.cli.ps:ps", "Show the processes on the GPUs: whose memory is it?"),
     Command(
         "orphans", "gpudoctor.cli.orphans:orphans", "List what is left over on the GPUs, and why."
@@ -47,6 +52,12 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "serve", "gpudoctor.cli.serve:serve", "Run the daemon: Prometheus metrics and a JSON API."
+    ),
+    Command("metrics", "gpudoctor.cli.metrics:metrics", "Explain the metrics that serve gives."),
+    Command(
+        "dashboards",
+        "gpudoctor.cli.dashboards:dashboards",
+        "Write Grafana dashboards and alert rules to a folder.",
     ),
     Command(
         "record",
