@@ -54,7 +54,13 @@ def _made_up(count: int) -> range:
 
 
 def _add(gpu: SimGpu, pid: int, memory: int, sm: int) -> None:
+    """A working process: the GPU is as busy as its processes together, and its clocks are up."""
     gpu.processes.append(SimProcess(pid, memory, sm=sm, mem=sm // 2))
+    gpu.utilization = min(100, sum(process.sm or 0 for process in gpu.processes))
+    gpu.memory_utilization = gpu.utilization // 2
+    gpu["clock.graphics"] = gpu["clock.sm"] = gpu["clock.max.sm"]
+    gpu.clock_reasons = 0
+    gpu["pstate"] = 0
 
 
 def _instance(slot: int, gi: int, slices: int, gib: int, sms: int) -> SimMig:
@@ -70,6 +76,8 @@ def _instance(slot: int, gi: int, slices: int, gib: int, sms: int) -> SimMig:
             "copy_engines": slices,
             "memory.total": gib * GIB - 64 * MIB,
             "memory.used": 0,
+            "bar1.total": (gib // 5) * 8191 * MIB,
+            "bar1.used": 0,
         }
     )
 
