@@ -13,6 +13,7 @@ from gpudoctor.errors import GpuDoctorError
 # The schema's name and the "module:type" of its body's fields.
 SCHEMAS: dict[str, str] = {
     "snapshot": "gpudoctor.model.snapshot:Snapshot",
+    "check": "gpudoctor.model.check:CheckReport",
     "ps": "gpudoctor.model.process:GpuProcess",
     "orphans": "gpudoctor.model.orphan:Orphan",
     "kill": "gpudoctor.model.ending:KillReport",

@@ -1,0 +1,1 @@
+"""What the checks look at beyond the driver and torch: read once, before any check runs."""

@@ -1,0 +1,107 @@
+"""The NVIDIA driver's lines in the kernel log, as far as we may read them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpudoctor.host.tools import answer_of
+
+LIMIT_S = 4.0
+_WANTED = re.compile(r"NVRM|nvidia|Key was rejected|fallen off the bus|request_free_mem_region")
+_XID = re.compile(
+    r"NVRM: Xid \((?P<pci>(?:PCI:)?[0-9a-fA-F:.]+)\)[^:]*?: (?P<code>\d+)(?P<rest>.*)"
+)
+_RECORD_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class XidLine:
+    """One Xid in the log. `pci` is the address as the log writes it, such as "0000:01:00"."""
+
+    pci: str
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLog:
+    """The lines since boot that name the driver, and where they were read."""
+
+    source: str
+    lines: tuple[str, ...]
+
+    def xids(self) -> tuple[XidLine, ...]:
+        """The Xids, oldest first. A GPU that fell off the bus without a number counts as Xid 79."""
+        found = []
+        for line in self.lines:
+            match = _XID.search(line)
+            if match:
+                pci = match["pci"].removeprefix("PCI:")
+                found.append(XidLine(pci, int(match["code"]), line))
+        return tuple(found)
+
+    def matching(self, pattern: str) -> tuple[str, ...]:
+        """The lines in which the regular expression is found."""
+        return tuple(line for line in self.lines if re.search(pattern, line))
+
+
+def read_kernel_log(
+    kmsg: Path = Path("/dev/kmsg"), journal: bool = True, limit_s: float = LIMIT_S
+) -> KernelLog | None:
+    """The log of this boot from /dev/kmsg, else from the journal; None when we may read neither."""
+    records = _kmsg(kmsg, limit_s)
+    if records is not None:
+        return KernelLog(str(kmsg), tuple(line for line in records if _WANTED.search(line)))
+    return _journal(limit_s) if journal else None
+
+
+def _kmsg(path: Path, limit_s: float) -> list[str] | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    lines: list[str] = []
+    until = time.monotonic() + limit_s
+    try:
+        while time.monotonic() < until:
+            record = _record(descriptor)
+            if record is None:
+                break
+            # Lines that begin with a blank are the record's properties, not its message.
+            lines += [
+                line.partition(";")[2] or line
+                for line in record.splitlines()
+                if line and not line.startswith(" ")
+            ]
+    except PermissionError:
+        return None
+    finally:
+        os.close(descriptor)
+    return lines
+
+
+def _record(descriptor: int) -> str | None:
+    """One record of /dev/kmsg (a plain file gives a block); None at the end."""
+    while True:
+        try:
+            return os.read(descriptor, _RECORD_BYTES).decode(errors="replace") or None
+        except BlockingIOError:
+            return None
+        except BrokenPipeError:
+            continue  # The ring buffer ran over the record that we were to read next.
+
+
+def _journal(limit_s: float) -> KernelLog | None:
+    path = shutil.which("journalctl")
+    if path is None:
+        return None
+    answer = answer_of([path, "-k", "-b", "-q", "--no-pager", "-o", "short-iso"], limit_s)
+    if answer.error or not answer.text.strip():
+        return None
+    lines = tuple(line for line in answer.text.splitlines() if _WANTED.search(line))
+    return KernelLog("journalctl -k", lines)

@@ -1,0 +1,1 @@
+"""Rules for a training script: it is parsed and never run."""
