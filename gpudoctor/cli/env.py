@@ -60,11 +60,10 @@ def env(
 
         click.echo(markdown(report, Identity.here()))
     else:
-        from rich.console import Console
-
         from gpudoctor.render.environment import print_text
+        from gpudoctor.render.text import console
 
-        print_text(report, Console(), everything=everything)
+        print_text(report, console(), everything=everything)
 
 
 def _report(ctx: click.Context, target: Target, timeout_s: float) -> EnvironmentReport:
