@@ -103,7 +103,11 @@ class Device:
     def thermal(self) -> ThermalReading:
         """Temperatures and the first fan."""
         group = Group()
-        gpu = group.get(pynvml.nvmlDeviceGetTemperature, self._handle, pynvml.NVML_TEMPERATURE_GPU)
+        sensor = pynvml.NVML_TEMPERATURE_GPU
+        gpu = group.get(pynvml.nvmlDeviceGetTemperature, self._handle, sensor)
+        if gpu is None and hasattr(pynvml, "nvmlDeviceGetTemperatureV"):
+            # NVIDIA has announced that the first goes with CUDA 14.
+            gpu = group.get(pynvml.nvmlDeviceGetTemperatureV, self._handle, sensor)
         fan = group.get(pynvml.nvmlDeviceGetFanSpeed, self._handle)
         memory = group.get(fields.values_of, self._handle, (fields.MEMORY_TEMPERATURE,)) or {}
         group.close()
