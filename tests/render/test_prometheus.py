@@ -15,13 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from gpudoctor.model.process import GpuUse
 from gpudoctor.model.readings import (
-    GpmReading,
-    HealthReading,
     MemoryReading,
-    MigInstance,
-    MigReading,
-    NvLinkReading,
-    PcieReading,
     UtilizationReading,
 )
 from gpudoctor.model.snapshot import CollectorOutcome, DeviceState
@@ -30,6 +24,7 @@ from gpudoctor.render.metrics.table import METRICS
 from gpudoctor.render.metrics.view import Metric, OwnCost, Totals, View, XidTotal
 from gpudoctor.render.prometheus import exposition
 from tests.builders import AT, GIB, device, process, snapshot, uuid_of
+from tests.rich import rich_device
 
 GOLDEN = Path(__file__).parent / "metrics.txt"
 
@@ -41,31 +36,7 @@ def view_of(*devices, **changes):
 
 def full_view() -> View:
     """A machine on which every metric has at least one series."""
-    rich = replace(
-        device(),
-        gpm=GpmReading(0.8, 0.4, 0.3, 0.5, 0.0, 0.1, 0.0),
-        pcie=PcieReading(5, 16, 1e9, 4e9, 2),
-        nvlink=NvLinkReading(18, 18, 10**12, 10**12, 0, 0, 1),
-        health=HealthReading(
-            True, 1, 0, 3, 0, 2, 1, False, True, 4, False, "gpu reset", True, "default", "completed"
-        ),
-        mig=MigReading(True, (MigInstance("MIG-1", 1, 0, "1g.10gb", 10 * GIB, GIB, 1),)),
-        memory=MemoryReading(80 * GIB, 20 * GIB, 59 * GIB, GIB, GIB, 128 * GIB),
-        utilization=UtilizationReading(0.5, 0.25, 0.0, 0.0),
-        thermal=replace(device().thermal, fan_ratio=0.3),
-        clocks=replace(device().clocks, performance_state=0, reasons=("sw_power_cap",)),
-        facts=replace(
-            device().facts,
-            power_limit_default_watts=700.0,
-            power_limit_max_watts=700.0,
-            temperature_slowdown_celsius=87,
-            temperature_shutdown_celsius=92,
-            sm_clock_max_hertz=1.98e9,
-            memory_clock_max_hertz=2.6e9,
-            pcie_generation_max=5,
-            pcie_width_max=16,
-        ),
-    )
+    rich = rich_device()
     used = process(gpus=(GpuUse(0, uuid_of(0), "compute", GIB, sm_ratio=0.5),))
     outcome = CollectorOutcome("pcie", uuid_of(0), True, 0.02, AT)
     shot = snapshot(rich, processes=(used,), collectors=(outcome,), duration_seconds=0.03)

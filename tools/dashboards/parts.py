@@ -324,7 +324,9 @@ def dashboard(uid: str, title: str, text: str, variables: list[Json], panels: li
         "enable": True,
         "iconColor": RED,
         "datasource": SOURCE,
-        "expr": f"changes(gpudoctor_gpu_xid_last_timestamp_seconds{HERE}[1m]) > 0",
+        # The value is the time, in milliseconds: a first Xid changes no series, it only begins one.
+        "expr": f"1000 * gpudoctor_gpu_xid_last_timestamp_seconds{HERE}",
+        "useValueForTime": True,
         "titleFormat": "Xid {{xid}}",
         "textFormat": "{{instance}} {{uuid}}",
     }

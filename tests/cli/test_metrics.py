@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from gpudoctor.cli.metrics import metrics
+from gpudoctor.render.metrics.table import METRICS
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+def test_the_page_of_the_documentation_is_up_to_date():
+    done = CliRunner().invoke(metrics, ["--markdown"])
+    assert done.output == PAGE.read_text(), (
+        "make it: gpudoctor metrics --markdown > docs/metrics.md"
+    )
+
+
+def test_every_metric_is_in_the_json():
+    told = json.loads(CliRunner().invoke(metrics, ["--json"]).output)
+    assert told["schema"] == "gpudoctor.metrics/1"
+    assert [row["name"] for row in told["metrics"]] == [metric.name for metric in METRICS]
+
+
+def test_the_text_names_type_labels_and_meaning():
+    text = CliRunner().invoke(metrics).output
+    assert "  gpudoctor_gpu_clock_hertz{uuid, clock}  gauge\n      Current clocks.\n" in text

@@ -1,0 +1,198 @@
+"""A real Prometheus scrapes the real daemon, and every query of every dashboard is asked of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gpudoctor.history.recording import RecordingWriter
+from tests.builders import AT
+from tests.cli.serving import serving
+from tests.rich import rich_snapshot
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
+]
+ROOT = Path(__file__).parents[2]
+DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+VARIABLES = {
+    "__rate_interval": "5s",
+    "__range": "1m",
+    "instance": ".*",
+    "gpu": ".*",
+    "idle": "3s",
+    "price": "0.30",
+}
+
+
+@dataclass
+class Prometheus:
+    url: str
+
+    def ask(self, path, **query):
+        url = f"{self.url}{path}?{urllib.parse.urlencode(query)}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{query}: {error.read().decode()}") from error
+
+    def value(self, expr):
+        return self.ask("/api/v1/query", query=expr)["result"]
+
+    def wait_for(self, expr, seconds=60):
+        until = time.monotonic() + seconds
+        while not (found := self.value(expr)):
+            assert time.monotonic() < until, f"no value came for {expr}"
+            time.sleep(0.2)
+        return found
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def recorded(path):
+    """A recording of the machine on which every kind of trouble shows."""
+    writer = RecordingWriter(path, interval_s=1.0, started_at=AT)
+    writer.add(rich_snapshot())
+    writer.close()
+    return str(path)
+
+
+def started(folder, targets):
+    """Prometheus with our rules; the caller ends it."""
+    hosts = [target.removeprefix("http://").rstrip("/") for target in targets]
+    config = f"""
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: [{ROOT}/grafana/alerts/gpudoctor.yml]
+scrape_configs:
+  - job_name: gpudoctor
+    static_configs: [{{targets: {json.dumps(hosts)}}}]
+"""
+    (folder / "prometheus.yml").write_text(config)
+    port = free_port()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/data",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--log.level=warn",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    return process, Prometheus(f"http://127.0.0.1:{port}")
+
+
+def wait_until_it_answers(prometheus, folder):
+    until = time.monotonic() + 30
+    while True:
+        try:
+            prometheus.value("1")
+        except OSError:
+            assert time.monotonic() < until, (folder / "log").read_text()
+            time.sleep(0.1)
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prometheus")
+    options = ("--interval", "0.5", "--processes", "20")
+    replay = ("--replay", recorded(folder / "rich.jsonl"))
+    with serving(*options) as demo, serving(*options, root=replay) as rich:
+        process, found = started(folder, [demo.url, rich.url])
+        try:
+            wait_until_it_answers(found, folder)
+            # The demo's Xid comes eight seconds after its start; by then rates have their samples.
+            found.wait_for('gpudoctor_gpu_xid_errors_total{xid="13"}')
+            found.wait_for("count_over_time(gpudoctor_sampling_up[30s]) >= 6")
+            yield found
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def substituted(expr):
+    for name, value in VARIABLES.items():
+        expr = re.sub(rf"\$(?:{name}\b|\{{{name}\}})", value, expr)
+    assert "$" not in expr, expr
+    return expr
+
+
+def expressions(path):
+    dashboard = json.loads(path.read_text())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], substituted(target["expr"])
+    for annotation in dashboard["annotations"]["list"]:
+        yield annotation["name"], substituted(annotation["expr"])
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_query_of_a_dashboard_returns_a_value(prometheus, path):
+    asked = list(expressions(path))
+    assert len(asked) > 10
+    empty = [(title, expr) for title, expr in asked if not prometheus.value(expr)]
+    assert empty == []
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_variable_of_a_dashboard_has_values(prometheus, path):
+    for variable in json.loads(path.read_text())["templating"]["list"]:
+        if variable["type"] == "query":
+            query = variable["query"]["query"]
+            inner = re.fullmatch(r"(?:label_values|query_result)\((.*?)(?:, (\w+))?\)", query)
+            found = prometheus.value(substituted(inner[1]))
+            assert found
+            assert inner[2] is None or all(inner[2] in row["metric"] for row in found)
+
+
+def test_nothing_of_a_scrape_is_dropped_or_late(prometheus):
+    targets = prometheus.ask("/api/v1/targets")["activeTargets"]
+    assert [target["health"] for target in targets] == ["up", "up"]
+    assert [target["lastError"] for target in targets] == ["", ""]
+    for row in prometheus.value("scrape_samples_scraped - scrape_samples_post_metric_relabeling"):
+        assert row["value"][1] == "0"
+
+
+def test_the_rules_run_and_the_sick_machine_raises_its_alerts(prometheus):
+    prometheus.wait_for('ALERTS{alertname="GpuRecoveryRecommended", alertstate="firing"}')
+    prometheus.wait_for('ALERTS{alertname="GpuXidNeedsReset", xid="79", alertstate="firing"}')
+    prometheus.wait_for('ALERTS{alertname="GpuNotAnswering"}')
+    prometheus.wait_for("instance:gpudoctor_gpu_memory_used:ratio > 0")
+    for group in prometheus.ask("/api/v1/rules")["groups"]:
+        for rule in group["rules"]:
+            assert rule["health"] == "ok", rule
+
+
+def test_the_lost_gpu_has_no_readings_in_prometheus(prometheus):
+    lost = prometheus.wait_for("gpudoctor_gpu_up == 0")
+    assert len(lost) == 1
+    uuid = lost[0]["metric"]["uuid"]
+    names = {row["metric"]["__name__"] for row in prometheus.value(f'{{uuid="{uuid}"}}')}
+    assert {name for name in names if name.startswith("gpudoctor")} <= {
+        "gpudoctor_gpu_info",
+        "gpudoctor_gpu_up",
+        "gpudoctor_gpu_state_info",
+        "gpudoctor_gpu_xid_errors_total",
+        "gpudoctor_gpu_xid_last_timestamp_seconds",
+        "gpudoctor_collector_errors_total",
+    }

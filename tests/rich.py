@@ -1,0 +1,58 @@
+"""A GPU that gives every reading there is, and a machine on which every kind of trouble shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gpudoctor.model.process import GpuUse
+from gpudoctor.model.readings import (
+    GpmReading,
+    HealthReading,
+    MemoryReading,
+    MigInstance,
+    MigReading,
+    NvLinkReading,
+    PcieReading,
+    UtilizationReading,
+)
+from gpudoctor.model.snapshot import Device, DeviceState, GpuEvent, Snapshot
+from tests.builders import AT, GIB, device, process, snapshot, uuid_of
+
+
+def rich_device() -> Device:
+    return replace(
+        device(),
+        gpm=GpmReading(0.8, 0.4, 0.3, 0.5, 0.0, 0.1, 0.0),
+        pcie=PcieReading(5, 16, 1e9, 4e9, 2),
+        nvlink=NvLinkReading(18, 18, 10**12, 10**12, 0, 0, 1),
+        health=HealthReading(
+            True, 1, 0, 3, 0, 2, 1, False, True, 4, False, "gpu reset", True, "default", "completed"
+        ),
+        mig=MigReading(True, (MigInstance("MIG-1", 1, 0, "1g.10gb", 10 * GIB, GIB, 1),)),
+        memory=MemoryReading(80 * GIB, 20 * GIB, 59 * GIB, GIB, GIB, 128 * GIB),
+        utilization=UtilizationReading(0.5, 0.25, 0.0, 0.0),
+        thermal=replace(device().thermal, fan_ratio=0.3),
+        clocks=replace(device().clocks, performance_state=0, reasons=("sw_power_cap",)),
+        facts=replace(
+            device().facts,
+            power_limit_default_watts=700.0,
+            power_limit_max_watts=700.0,
+            temperature_slowdown_celsius=87,
+            temperature_shutdown_celsius=92,
+            sm_clock_max_hertz=1.98e9,
+            memory_clock_max_hertz=2.6e9,
+            pcie_generation_max=5,
+            pcie_width_max=16,
+        ),
+    )
+
+
+def rich_snapshot() -> Snapshot:
+    """GPU 0 gives all and wants a reset, GPU 1 is lost, a user holds memory."""
+    use = GpuUse(0, uuid_of(0), "compute", GIB, sm_ratio=0.5)
+    return snapshot(
+        rich_device(),
+        device(1, state=DeviceState.LOST),
+        processes=(process(gpus=(use,)),),
+        events=(GpuEvent(AT, uuid_of(1), "xid", 79),),
+    )
