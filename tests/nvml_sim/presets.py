@@ -23,7 +23,7 @@ def eight_h100(processes: int = 12, pids: Sequence[int] | None = None) -> SimMac
 
 def one_rtx3090(pids: Sequence[int] | None = None) -> SimMachine:
     """A desktop: a display server, one program, no ECC, no GPM, no NVLink."""
-    machine = SimMachine([rtx3090(0)], driver_version="570.211.01", cuda=12080)
+    machine = SimMachine([rtx3090(0)], "570.211.01", "12.570.211.01", cuda=12080)
     shown, *rest = pids if pids is not None else _made_up(2)
     machine.gpus[0].processes.append(SimProcess(shown, 180 * MIB, kind="graphics"))
     for pid in rest:
@@ -34,8 +34,9 @@ def one_rtx3090(pids: Sequence[int] | None = None) -> SimMachine:
 def mig_a100(pids: Sequence[int] | None = None) -> SimMachine:
     """One A100 in three unequal parts, each with a process."""
     gpu = a100(0)
-    gpu.update({"utilization.gpu": None, "utilization.memory": None, "mig.current": 1})
-    gpu.update({"mig.pending": 1})
+    for unit in ("gpu", "memory", "encoder", "decoder"):  # not measured in MIG mode
+        gpu[f"utilization.{unit}"] = None
+    gpu.update({"mig.current": 1, "mig.pending": 1})
     for slot, (gi, slices, gib, sms) in enumerate(((1, 3, 20, 42), (5, 2, 10, 28), (13, 1, 5, 14))):
         gpu.migs[slot] = _instance(slot, gi, slices, gib, sms)
     for pid, mig in zip(pids if pids is not None else _made_up(3), gpu.migs.values(), strict=True):

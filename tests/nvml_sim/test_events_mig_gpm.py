@@ -120,8 +120,13 @@ def test_a_mig_device_is_found_by_uuid_and_a_free_slot_is_not(opened):
     assert pynvml.nvmlDeviceIsMigDeviceHandle(handle()).value == 0
     with pytest.raises(pynvml.NVMLError_NotFound):
         pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle(), 5)
-    with pytest.raises(pynvml.NVMLError_NotSupported):
-        pynvml.nvmlDeviceGetUtilizationRates(handle())
+    for unmeasured in (
+        lambda: pynvml.nvmlDeviceGetUtilizationRates(handle()),
+        lambda: pynvml.nvmlDeviceGetProcessUtilization(handle(), 0),
+        lambda: pynvml.nvmlDeviceGetProcessesUtilizationInfo(handle(), 0),
+    ):
+        with pytest.raises(pynvml.NVMLError_NotSupported):
+            unmeasured()
 
 
 def test_an_instance_that_was_destroyed_stops_answering(opened):

@@ -231,6 +231,28 @@ def test_health_is_read_in_every_form(opened):
         pynvml.nvmlDeviceGetRetiredPagesPendingStatus(gpu)
 
 
+def test_versioned_structures_have_the_sizes_of_the_binding(opened):
+    """Each carries its size in its version; the library refuses any other."""
+    names = ("aggregate_parity", "aggregate_secded", "aggregate_corrected", "volatile_parity",
+             "volatile_secded", "volatile_corrected", "aggregate_l2", "aggregate_sm",
+             "aggregate_pcie", "aggregate_mcu", "aggregate_other", "threshold_exceeded")  # fmt: skip
+    gpu = opened.machine.gpus[0]
+    gpu.update({f"ecc.sram.{name}": number for number, name in enumerate(names, 1)})
+    gpu.update({"fabric.health_summary": 3, "fan.count": 1, "fan.rpm": 900})
+    gpu.processes = [SimProcess(7, GIB)]
+    opened.save()
+    sram, fabric = pynvml.c_nvmlEccSramErrorStatus_v1_t(), pynvml.c_nvmlGpuFabricInfo_v3_t()
+    pynvml.nvmlDeviceGetSramEccErrorStatus(handle(), pynvml.byref(sram))
+    assert [getattr(sram, field[0]) for field in sram._fields_[1:]] == list(range(1, 13))
+    pynvml.nvmlDeviceGetGpuFabricInfoV(handle(), pynvml.byref(fabric))
+    assert (fabric.state, fabric.healthSummary) == (3, 3)
+    assert pynvml.nvmlDeviceGetFanSpeedRPM(handle()) == 900
+    (row,) = pynvml.nvmlDeviceGetRunningProcessDetailList(
+        handle(), pynvml.nvmlProcessDetailList_v1, 0
+    )
+    assert (row.pid, row.usedGpuMemory) == (7, GIB)
+
+
 def test_processes_come_with_their_memory(opened):
     gpu = opened.machine.gpus[5]
     gpu.processes = [

@@ -113,6 +113,13 @@ static uint64_t sampled_at(void) {
     return now - now % 100000u;
 }
 
+/* A GPU in MIG mode does not sample its processes. */
+static bool samples(const struct call *call) {
+    struct call gpu = *call;
+    gpu.prefix = handle_gpu(call->device->gpu)->prefix;
+    return read_or(&gpu, "mig.current", 0) == 0;
+}
+
 static uint32_t count_samples(const struct call *call, uint64_t since) {
     uint32_t found = 0;
     if (sampled_at() <= since)
@@ -128,6 +135,8 @@ API int nvmlDeviceGetProcessUtilization(device_t device, struct sample *out, uin
                                         uint64_t since) {
     OPEN_DEVICE(device);
     REQUIRE(count);
+    if (!samples(&call))
+        return NOT_SUPPORTED;
     uint32_t room = *count, found = count_samples(&call, since), at = 0;
     *count = found;
     if (found == 0)
@@ -161,6 +170,8 @@ API int nvmlDeviceGetProcessesUtilizationInfo(device_t device, struct utilizatio
     REQUIRE(out);
     if (out->version != STRUCT_VERSION(struct utilization_list, 1))
         return VERSION_MISMATCH;
+    if (!samples(&call))
+        return NOT_SUPPORTED;
     uint32_t room = out->count, found = count_samples(&call, out->since), at = 0;
     out->count = found;
     if (found == 0)
