@@ -18,6 +18,11 @@ def data_size(amount: float | None, digits: int = 1) -> str:
     return f"{value:.0f} B" if unit == 0 else f"{value:.{digits}f} {_BINARY[unit]}"
 
 
+def gibibytes(amount: float | None, digits: int = 1) -> str:
+    """An amount in bytes as a bare number of GiB, for columns that name the unit in their title."""
+    return UNKNOWN if amount is None else f"{amount / 1024**3:.{digits}f}"
+
+
 def data_rate(per_second: float | None) -> str:
     """A rate in bytes per second."""
     return UNKNOWN if per_second is None else data_size(per_second) + "/s"
@@ -74,6 +79,21 @@ def _long_duration(seconds: float) -> str:
                 return f"{int(whole)}{name} {int(rest // next_size)}{next_name}"
             return f"{int(whole)}{name} {int(rest)}s"
     return f"{seconds:.0f} s"
+
+
+def age(seconds: float | None) -> str:
+    """A span of time in whole seconds, in at most six characters: `9240` is `2h34m`."""
+    if seconds is None:
+        return UNKNOWN
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3_600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86_400:
+        return f"{whole // 3_600}h{whole % 3_600 // 60:02d}m"
+    days = whole // 86_400
+    return f"{days}d{whole % 86_400 // 3_600:02d}h" if days < 1_000 else f"{days}d"
 
 
 def version_pair(value: tuple[int, int] | None) -> str:

@@ -1,0 +1,1 @@
+"""A snapshot as cells, lines and remarks: pure, and shared by the terminal UI and the text output."""

@@ -1,0 +1,154 @@
+"""The table of processes: rows, order and filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from gpudoctor import units
+from gpudoctor.model.process import GpuProcess, GpuUse
+from gpudoctor.present.cells import NOTHING, Cell, Level, Row, cell
+from gpudoctor.present.columns import Column
+
+COLUMNS: tuple[Column, ...] = (
+    Column("pid", "PID", 7, right=True),
+    Column("user", "USER", 8, grow=1, most=16),
+    Column("gpus", "GPU", 4, grow=1, most=10),
+    Column("memory", "MEM GiB", 8, right=True),
+    Column("sm", "SM", 4, rank=1, right=True),
+    Column("cpu", "CPU", 5, rank=2, right=True),
+    Column("host", "RAM GiB", 8, rank=3, right=True),
+    Column("age", "AGE", 6, rank=1, right=True),
+    Column("kind", "KIND", 8, rank=6),
+    Column("state", "STATE", 9, rank=5),
+    Column("parent", "PARENT", 7, rank=7, right=True),
+    Column("command", "COMMAND", 16, grow=8, claim=5),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The column to sort by; `down` puts the greatest first."""
+
+    key: str = "memory"
+    down: bool = True
+
+
+_Value = float | str | None
+_SORTS: dict[str, Callable[[GpuProcess], _Value]] = {
+    "pid": lambda process: process.pid,
+    "user": lambda process: process.user,
+    "gpus": lambda process: min((use.index for use in process.gpus), default=None),
+    "memory": lambda process: process.memory_used_bytes,
+    "sm": lambda process: sm_ratio(process.gpus),
+    "cpu": lambda process: process.cpu_ratio,
+    "host": lambda process: process.host_memory_used_bytes,
+    "age": lambda process: None if process.started is None else -process.started,
+    "command": lambda process: " ".join(process.command) or process.name,
+}
+SORT_KEYS: tuple[str, ...] = tuple(_SORTS)
+# Names are read from a to z, amounts from the greatest down.
+_UPWARD = frozenset({"pid", "user", "gpus", "command"})
+
+
+def natural(key: str) -> Order:
+    """The order in which a column is first sorted."""
+    return Order(key, key not in _UPWARD)
+
+
+def ordered(processes: Iterable[GpuProcess], order: Order) -> list[GpuProcess]:
+    """Sorted, the unknown always last, equals by pid so that rows do not change places."""
+    value = _SORTS[order.key]
+    by_pid = sorted(processes, key=lambda process: process.pid)
+    known = [process for process in by_pid if value(process) is not None]
+    known.sort(key=value, reverse=order.down)  # type: ignore[arg-type]
+    return known + [process for process in by_pid if value(process) is None]
+
+
+def matching(processes: Sequence[GpuProcess], query: str) -> list[GpuProcess]:
+    """Those in which every word of `query` occurs; `gpu:3`, `user:ana` and `pid:12` name a field."""
+    words = query.casefold().split()
+    return [process for process in processes if all(_has(process, word) for word in words)]
+
+
+def _has(process: GpuProcess, word: str) -> bool:
+    field, colon, wanted = word.partition(":")
+    if colon and field in ("gpu", "user", "pid"):
+        if not wanted:
+            return True
+        if field == "gpu":
+            return wanted in {str(use.index) for use in process.gpus}
+        if field == "pid":
+            return wanted == str(process.pid)
+        return wanted in (process.user or "").casefold()
+    text = f"{process.pid} {process.user or ''} {process.name or ''} {' '.join(process.command)}"
+    return word in text.casefold()
+
+
+def sm_ratio(uses: Sequence[GpuUse]) -> float | None:
+    """The greatest share of SM time that the process has on any of its GPUs."""
+    return max((use.sm_ratio for use in uses if use.sm_ratio is not None), default=None)
+
+
+def row_key(process: GpuProcess) -> str:
+    """A process's identity as the key of its row."""
+    return f"{process.pid}@{process.started}"
+
+
+def process_row(process: GpuProcess, now: float) -> Row:
+    """The process as a row."""
+    cells = (
+        Cell(str(process.pid)),
+        _user(process),
+        Cell(gpu_list(process.gpus)),
+        cell(units.gibibytes(process.memory_used_bytes, 2)),
+        _busy(sm_ratio(process.gpus)),
+        _busy(process.cpu_ratio),
+        cell(units.gibibytes(process.host_memory_used_bytes, 2)),
+        cell(units.age(None if process.started is None else now - process.started)),
+        Cell(" ".join(sorted({use.kind for use in process.gpus}))),
+        cell(units.text(process.state), Level.BAD if process.state == "zombie" else Level.PLAIN),
+        cell(units.text(process.parent_pid)),
+        Cell(command_line(process), Level.PLAIN if process.visible else Level.DIM),
+    )
+    return Row(row_key(process), cells)
+
+
+def command_line(process: GpuProcess) -> str:
+    """The command on one line, safe to show."""
+    if not process.visible:
+        return "(not visible from here: another container or another user)"
+    return units.printable(" ".join(process.command) or units.text(process.name))
+
+
+def gpu_list(uses: Sequence[GpuUse]) -> str:
+    """The GPUs in short form: `0-3,6`; a MIG instance is `2:1`."""
+    parts: list[str] = []
+    run: list[int] = []
+    for index in sorted({use.index for use in uses if use.gpu_instance is None}):
+        if run and index == run[-1] + 1:
+            run.append(index)
+            continue
+        parts.extend(_span(run))
+        run = [index]
+    parts.extend(_span(run))
+    parts += sorted(
+        {f"{use.index}:{use.gpu_instance}" for use in uses if use.gpu_instance is not None}
+    )
+    return ",".join(parts)
+
+
+def _span(run: list[int]) -> list[str]:
+    if not run:
+        return []
+    return [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}"]
+
+
+def _user(process: GpuProcess) -> Cell:
+    return NOTHING if process.user is None else Cell(units.printable(process.user))
+
+
+def _busy(ratio: float | None) -> Cell:
+    return cell(
+        units.percent(ratio), Level.DIM if ratio is not None and ratio < 0.005 else Level.PLAIN
+    )

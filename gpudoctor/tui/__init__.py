@@ -1,0 +1,1 @@
+"""The terminal UI: receives snapshots and paints what changed."""

@@ -1,0 +1,95 @@
+"""The application: takes snapshots from the feed and hands each to the screen that is shown."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol, runtime_checkable
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.present.glyphs import UNICODE, Glyphs
+from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived
+from gpudoctor.tui.history import History
+from gpudoctor.tui.screens.events import EventsScreen
+from gpudoctor.tui.screens.help import HelpScreen
+from gpudoctor.tui.screens.overview import OverviewScreen
+from gpudoctor.tui.themes import NAMES, THEMES, VARIABLES, following
+
+
+@runtime_checkable
+class ShowsSnapshots(Protocol):
+    """A screen that wants each new snapshot."""
+
+    def show_snapshot(self, snapshot: Snapshot) -> None: ...
+
+
+class GpuDoctorApp(App[None]):
+    """The terminal UI of gpudoctor."""
+
+    TITLE = "gpudoctor"
+    CSS_PATH = "app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,f10", "quit", "Quit", key_display="q"),
+        Binding("question_mark,f1", "help", "Help", key_display="?"),
+        Binding("e", "events", "Events"),
+        Binding("p", "pause", "Pause"),
+        Binding("t", "next_theme", "Theme"),
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+    ]
+
+    def __init__(self, feed: Feed, *, theme: str = NAMES[0], set_: Glyphs = UNICODE) -> None:
+        super().__init__()
+        for known in THEMES:
+            self.register_theme(known)
+        self.theme = theme
+        self.glyphs = set_
+        self.history = History()
+        self.snapshot: Snapshot | None = None
+        self.paused = False
+        self._feed = feed
+        self._mailbox = Mailbox(lambda: self.post_message(SnapshotArrived()))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """The colours that a theme may leave out."""
+        return VARIABLES
+
+    def on_mount(self) -> None:
+        """Open the overview and begin to listen."""
+        self.set_class(self.glyphs.plain, "plain-glyphs")
+        self.push_screen(OverviewScreen())
+        self._feed.subscribe(self._mailbox.put)
+        self._feed.start()
+
+    def on_snapshot_arrived(self) -> None:
+        """Remember the snapshot and show it, unless the picture is held."""
+        snapshot = self._mailbox.take()
+        if snapshot is None:
+            return
+        self.history.add(snapshot)
+        if not self.paused:
+            self.snapshot = snapshot
+            self._show()
+
+    def _show(self) -> None:
+        if self.snapshot is not None and isinstance(self.screen, ShowsSnapshots):
+            self.screen.show_snapshot(self.snapshot)
+
+    def action_help(self) -> None:
+        """The keys of the screen that is shown."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def action_events(self) -> None:
+        """All that the driver told since the start."""
+        if not isinstance(self.screen, EventsScreen):
+            self.push_screen(EventsScreen())
+
+    def action_pause(self) -> None:
+        """Hold the picture, or go on; the history goes on either way."""
+        self.paused = not self.paused
+        self._show()
+
+    def action_next_theme(self) -> None:
+        """The next of our themes."""
+        self.theme = following(self.theme)

@@ -1,0 +1,1 @@
+"""Screens, and the keys that work in each."""

@@ -1,0 +1,36 @@
+"""All readings of one GPU."""
+
+from __future__ import annotations
+
+from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.present.facts import Fact, device_facts
+from gpudoctor.present.host import title_cells
+from gpudoctor.tui.screens.facts import FactsScreen
+from gpudoctor.tui.widgets.lines import Lines
+
+
+class DeviceScreen(FactsScreen):
+    """One GPU; a MIG instance opens the GPU that it is part of."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__()
+        self._uuid = uuid
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Show the GPU's readings and its utilisation of late."""
+        self.query_one(Lines).show((title_cells(snapshot, self.doctor.paused),))
+        device = next(
+            (
+                device
+                for device in snapshot.devices
+                if self._uuid in (device.uuid, *(item.uuid for item in device.mig.instances))
+            ),
+            None,
+        )
+        if device is None:
+            self.show_facts((Fact("GPU", f"{self._uuid} is not there any more"),))
+            return
+        self.show_facts(device_facts(device, snapshot.taken_at))
+        track = self.doctor.history.utilization.get(device.uuid)
+        if track is not None:
+            self.show_history("Utilization", track.points(self.size.width))

@@ -1,0 +1,38 @@
+"""What all screens that show the machine have in common."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from textual.screen import Screen
+
+from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.present.glyphs import Glyphs
+from gpudoctor.tui.history import History
+
+
+class Doctor(Protocol):
+    """What a screen may ask of the application."""
+
+    glyphs: Glyphs
+    history: History
+    snapshot: Snapshot | None
+    paused: bool
+
+
+class LiveScreen(Screen[None]):
+    """A screen that is shown the newest snapshot when it opens, when it comes back, and at each look."""
+
+    @property
+    def doctor(self) -> Doctor:
+        """The application, as far as screens know it."""
+        return cast(Doctor, self.app)
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Show this snapshot."""
+        raise TypeError(f"{type(self).__name__} shows nothing")
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what came while another screen was in front."""
+        if self.doctor.snapshot is not None:
+            self.show_snapshot(self.doctor.snapshot)

@@ -1,0 +1,221 @@
+"""The first screen: GPUs, what is wrong, graphs, processes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Footer, Input
+
+from gpudoctor import units
+from gpudoctor.model.snapshot import DeviceState, Snapshot
+from gpudoctor.present import devices, processes
+from gpudoctor.present.cells import Cell, Level
+from gpudoctor.present.host import host_cells, title_cells
+from gpudoctor.present.processes import Order
+from gpudoctor.present.remarks import Remark, remarks
+from gpudoctor.tui.screens.device import DeviceScreen
+from gpudoctor.tui.screens.live import LiveScreen
+from gpudoctor.tui.screens.process import ProcessScreen
+from gpudoctor.tui.screens.sort import SortScreen
+from gpudoctor.tui.widgets.graphs import Graphs, Series, tile
+from gpudoctor.tui.widgets.grid import Grid
+from gpudoctor.tui.widgets.lines import Lines
+
+_STEPS = (1, 5, 30)
+_TALL = 30
+_LEAST_PROCESS_ROWS = 8
+
+
+class OverviewScreen(LiveScreen):
+    """GPUs above, processes below; what lies between depends on the height that there is."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash,f4", "filter", "Filter", key_display="/"),
+        Binding("f6,greater_than_sign,s", "sort", "Sort", key_display="F6"),
+        Binding("I", "invert", "Invert order", show=False),
+        Binding("M", "sort_by('memory')", "Sort by GPU memory", show=False),
+        Binding("P", "sort_by('cpu')", "Sort by CPU", show=False),
+        Binding("N", "sort_by('pid')", "Sort by pid", show=False),
+        Binding("T", "sort_by('age')", "Sort by age", show=False),
+        Binding("w", "window", "Window"),
+        Binding("escape", "clear", "Clear the filter", show=False),
+        Binding("tab", "app.focus_next", "Other table", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order = Order()
+        self._query = ""
+        self._step = _STEPS[0]
+        self._listed = 0
+
+    def compose(self) -> ComposeResult:
+        """The parts, top to bottom."""
+        yield Lines(spread=True, dom_id="title")
+        yield Lines(dom_id="host")
+        yield Grid(devices.COLUMNS, empty="No GPU.", dom_id="devices")
+        yield Lines(dom_id="remarks")
+        yield Graphs(dom_id="graphs")
+        yield Vertical(
+            Grid(processes.COLUMNS, empty="No process uses a GPU.", dom_id="processes"), id="rest"
+        )
+        yield Input(
+            placeholder="filter: words, gpu:3, user:ana, pid:123", id="filter", compact=True
+        )
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Give the keys to the processes."""
+        self.query_one("#filter").display = False
+        self._table.mark_sorted(self._order.key, self._order.down)
+        self._table.focus()
+        self.query_one("#title", Lines).show((title_cells(None),))
+
+    @property
+    def _table(self) -> Grid:
+        return self.query_one("#processes", Grid)
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Hand each part what it shows."""
+        self.query_one("#title", Lines).show((title_cells(snapshot, self.doctor.paused),))
+        self.query_one("#host", Lines).show((host_cells(snapshot),))
+        rows = devices.device_rows(snapshot)
+        self._listed = len(snapshot.processes)
+        self.query_one("#devices", Grid).show(rows)
+        self._show_remarks(remarks(snapshot))
+        self._arrange(len(rows), len(snapshot.devices))
+        self._show_processes(snapshot)
+        self._show_graphs(snapshot)
+
+    def _show_remarks(self, found: tuple[Remark, ...]) -> None:
+        most = 1 if self.size.height < _TALL else 3
+        lines: list[tuple[Cell, ...]] = [
+            (
+                Cell("!" if remark.level is Level.BAD else "·", remark.level),
+                Cell(remark.text, remark.level),
+            )
+            for remark in found[:most]
+        ]
+        if len(found) > most:
+            last = lines[-1]
+            lines[-1] = (*last, Cell(f"+{len(found) - most} more (e)", Level.DIM))
+        self.query_one("#remarks", Lines).show(lines or [(Cell("· nothing to remark", Level.DIM),)])
+
+    def _arrange(self, device_rows: int, count: int) -> None:
+        """Graphs get what is left when the GPUs and enough processes are shown."""
+        height, width = self.size.height, self.size.width
+        fixed = 2 + (device_rows + 1) + (1 if height < _TALL else 3) + 1
+        # In steps, so that the graphs do not jump whenever a process comes or goes.
+        wanted = -(-max(1, self._listed) // _LEAST_PROCESS_ROWS) * _LEAST_PROCESS_ROWS
+        spare = height - fixed - 1 - min(wanted, max(_LEAST_PROCESS_ROWS, height // 3))
+        tiling = tile(count, width - 2, min(spare, height // 2))
+        graphs = self.query_one("#graphs", Graphs)
+        graphs.display = tiling is not None
+        if tiling is not None:
+            graphs.styles.height = tiling.height * tiling.down
+        self.query_one("#devices").styles.max_height = max(2, height - 4 - _LEAST_PROCESS_ROWS)
+
+    def _show_processes(self, snapshot: Snapshot) -> None:
+        chosen = processes.matching(snapshot.processes, self._query)
+        rows = [
+            processes.process_row(process, snapshot.taken_at)
+            for process in processes.ordered(chosen, self._order)
+        ]
+        self._table.show(rows)
+
+    def _show_graphs(self, snapshot: Snapshot) -> None:
+        graphs, history = self.query_one("#graphs", Graphs), self.doctor.history
+        if not graphs.display:
+            return
+        wanted = graphs.points or self.size.width // 2
+        window = units.age(wanted * self._step)
+        series = []
+        for device in snapshot.devices:
+            busy, held = history.utilization.get(device.uuid), history.memory.get(device.uuid)
+            load = units.percent(device.utilization.gpu_ratio)
+            used = units.gibibytes(device.memory.used_bytes, 0)
+            title = f"GPU {device.index} {load:>4}  {used} GiB"
+            series.append(
+                Series(
+                    title,
+                    window,
+                    tuple(busy.points(wanted, self._step)) if busy else (),
+                    tuple(held.points(wanted, self._step)) if held else (),
+                    device.state is not DeviceState.OK,
+                )
+            )
+        graphs.show(series)
+
+    def _again(self) -> None:
+        if self.doctor.snapshot is not None:
+            self.show_snapshot(self.doctor.snapshot)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Arrange anew at once, not at the next look."""
+        self.call_after_refresh(self._again)
+
+    def action_filter(self) -> None:
+        """Type words that a process must have."""
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
+
+    def action_clear(self) -> None:
+        """Leave the filter and forget it."""
+        box = self.query_one("#filter", Input)
+        box.value = ""
+        box.display = False
+        self._table.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while typing."""
+        self._query = event.value
+        self._again()
+
+    def on_input_submitted(self) -> None:
+        """Keep the filter and go back to the rows."""
+        box = self.query_one("#filter", Input)
+        box.display = bool(box.value)
+        self._table.focus()
+
+    def action_sort(self) -> None:
+        """Choose the column to sort by."""
+        self.app.push_screen(SortScreen(self._order), self._sorted)
+
+    def action_sort_by(self, key: str) -> None:
+        """Sort by this column; a second time turns the order round."""
+        order = (
+            Order(key, not self._order.down) if key == self._order.key else processes.natural(key)
+        )
+        self._sorted(order)
+
+    def action_invert(self) -> None:
+        """Turn the order round."""
+        self._sorted(Order(self._order.key, not self._order.down))
+
+    def _sorted(self, order: Order | None) -> None:
+        if order is not None:
+            self._order = order
+            self._table.mark_sorted(order.key, order.down)
+            self._again()
+
+    def action_window(self) -> None:
+        """Show a longer time in the graphs, then the shortest again."""
+        self._step = _STEPS[(_STEPS.index(self._step) + 1) % len(_STEPS)]
+        self._again()
+
+    def on_grid_header_clicked(self, event: Grid.HeaderClicked) -> None:
+        """Sort by the title that was clicked."""
+        if event.grid.id == "processes" and event.column in processes.SORT_KEYS:
+            self.action_sort_by(event.column)
+
+    def on_grid_opened(self, event: Grid.Opened) -> None:
+        """Open the details of a GPU or a process."""
+        if event.grid.id == "processes":
+            self.app.push_screen(ProcessScreen(event.key))
+        else:
+            self.app.push_screen(DeviceScreen(event.key))

@@ -1,0 +1,44 @@
+"""One process in full."""
+
+from __future__ import annotations
+
+from gpudoctor import units
+from gpudoctor.model.process import GpuProcess
+from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.present.facts import Fact, process_facts
+from gpudoctor.present.host import title_cells
+from gpudoctor.present.processes import row_key
+from gpudoctor.tui.screens.facts import FactsScreen
+from gpudoctor.tui.widgets.lines import Lines
+
+
+class ProcessScreen(FactsScreen):
+    """Stays with its process and says when it has ended, even if its pid is used again."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self._key = key
+        self._last: GpuProcess | None = None
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Show the process, or that it is gone with what was known last."""
+        self.query_one(Lines).show((title_cells(snapshot, self.doctor.paused),))
+        found = next((row for row in snapshot.processes if row_key(row) == self._key), None)
+        if found is None:
+            facts = process_facts(self._last, snapshot.taken_at) if self._last else ()
+            self.show_facts(
+                (Fact("It holds no GPU any more; this was seen last.", heading=True), *facts)
+            )
+            return
+        self._last = found
+        self.show_facts(process_facts(found, snapshot.taken_at))
+        self._show_memory(found, snapshot)
+
+    def _show_memory(self, process: GpuProcess, snapshot: Snapshot) -> None:
+        track = self.doctor.history.processes.get(process.key)
+        if track is None:
+            return
+        values = track.points(self.size.width)
+        most = max((value for value in values if value is not None), default=0.0)
+        shares = [None if value is None else value / most if most else 0.0 for value in values]
+        self.show_history(f"GPU memory, full height is {units.data_size(most)}", shares)

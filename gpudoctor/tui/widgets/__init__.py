@@ -1,0 +1,1 @@
+"""Widgets that paint values line by line."""

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from gpudoctor.tui.app import GpuDoctorApp
+from tests.builders import GIB, device, process, snapshot
+from tests.tui.feeds import ScriptedFeed
+
+
+@pytest.fixture
+def feed():
+    return ScriptedFeed(
+        snapshot(
+            device(0),
+            device(1),
+            processes=(
+                process(100, used=10 * GIB, user="ana"),
+                process(200, index=1, used=30 * GIB, user="ben", command=("python", "serve.py")),
+                process(300, index=1, used=20 * GIB, user="cho", command=("bash",)),
+            ),
+        )
+    )
+
+
+@pytest.fixture
+def app(feed):
+    return GpuDoctorApp(feed)

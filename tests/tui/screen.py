@@ -1,0 +1,27 @@
+"""Reads what an application shows, as text."""
+
+from __future__ import annotations
+
+from textual.app import App
+from textual.pilot import Pilot
+
+
+def lines(app: App) -> list[str]:
+    """The lines of the terminal, as they are painted."""
+    return [
+        "".join(segment.text for segment in strip)
+        for strip in app.screen._compositor.render_strips()
+    ]
+
+
+def text(app: App) -> str:
+    return "\n".join(lines(app))
+
+
+async def until(pilot: Pilot, condition) -> None:
+    """Let the application work until the condition holds."""
+    for _ in range(200):
+        if condition():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError(f"never came true; shown:\n{text(pilot.app)}")
