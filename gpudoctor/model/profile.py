@@ -1,8 +1,99 @@
-"""What one profiled run was made of."""
+"""What one profiled run was made of. Times in seconds; None is what the run did not give."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from gpudoctor.model.finding import Fix, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """The program and how it ended. `how` is finished, exit, exception, interrupted, terminated,
+    not started, or running (the process was gone before it could say how it ended)."""
+
+    program: tuple[str, ...]
+    cwd: str
+    started_at: float
+    wall_seconds: float
+    main_cpu_seconds: float | None
+    how: str
+    exit_code: int | None
+    exception: str | None
+    exception_line: str | None
+    python_version: str
+    python_executable: str
+    held_up_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TorchDevice:
+    """One GPU that the script allocated memory on, in its own CUDA order."""
+
+    index: int
+    name: str
+    memory_total_bytes: int | None = None
+    memory_peak_bytes: int | None = None
+    memory_reserved_peak_bytes: int | None = None
+    allocator_retries: int | None = None
+    out_of_memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFacts:
+    """The torch that the script imported. `version` is None where its import failed."""
+
+    version: str | None
+    cuda_version: str | None = None
+    cudnn_version: int | None = None
+    import_seconds: float | None = None
+    threads: int | None = None
+    devices: tuple[TorchDevice, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """The script's steps over the whole run. `boundary` is "optimizer" (its `step`) or "batch" (a
+    DataLoader's). `span_seconds` reaches from the end of the first step to that of the last."""
+
+    boundary: str
+    count: int
+    span_seconds: float
+    median_seconds: float | None
+    p95_seconds: float | None
+    first_seconds: float | None
+    series: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerTime:
+    """One optimizer; `seconds` is what its `step` took on the CPU over the whole run."""
+
+    name: str
+    source_line: str | None
+    steps: int
+    seconds: float
+    tensors: int
+    device: str
+    foreach: bool | None
+    fused: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderTime:
+    """Time in which the main thread stood in a DataLoader's `__next__`, over the whole run."""
+
+    wait_seconds: float
+    batches: int
+    num_workers: int | None
+    source_line: str | None = None
+    batch_size: int | None = None
+    pin_memory: bool | None = None
+    persistent_workers: bool | None = None
+    epochs: int = 0
+    start_seconds: float = 0.0
+    first_wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +104,47 @@ class OperatorTime:
     calls: int
     self_cpu_seconds: float
     self_device_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTime:
+    """A phase of the step on the main thread, inside the profiled window."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTime:
+    """The GPU inside the profiled window. `busy_seconds` is the union over streams and devices."""
+
+    busy_seconds: float
+    kernels: int
+    kernel_seconds: float
+    copies: int
+    copy_seconds: float
+    pageable_copy_seconds: float
+    sync_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What torch's profiler saw over a few steps. `operator_calls` are the outermost operators of the
+    main thread that neither the loader nor the optimizer called, and `operator_seconds` their time;
+    `python_seconds` is what of the window lies in no operator, loader, optimizer or backward."""
+
+    first_step: int
+    steps: int
+    seconds: float
+    plain_step_seconds: float
+    paused_seconds: float
+    operator_calls: int = 0
+    operator_seconds: float = 0.0
+    backward_operator_calls: int = 0
+    python_seconds: float = 0.0
+    operators: tuple[OperatorTime, ...] = ()
+    phases: tuple[PhaseTime, ...] = ()
+    device: DeviceTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +159,64 @@ class FunctionTime:
 
 
 @dataclass(frozen=True, slots=True)
-class LoaderTime:
-    """Time in which the main thread stood in a DataLoader's `__next__`, over the whole run."""
+class LineTime:
+    """A line of the user's code by samples, and the time for which it was the innermost such line.
+    `self_seconds` is the part with no library's Python below it. `phase` is start, import, data, backward,
+    optimizer or step."""
 
-    wait_seconds: float
-    batches: int
-    num_workers: int | None
+    source_line: str
+    function: str
+    phase: str
+    self_seconds: float
+    total_seconds: float
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A variable that reached ever more autograd graph nodes: (step, nodes) for some steps."""
+
+    name: str
+    source_line: str
+    sizes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPoint:
+    """Resident host memory of the script's process, `at` seconds after its start."""
+
+    at: float
+    resident_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFinding:
+    """What held the script back. `gain_seconds` is the estimated most that the fix can save over this
+    run; `source_line` is "file:line" of the user's code where it can be known."""
+
+    id: str
+    severity: Severity
+    summary: str
+    gain_seconds: float | None
+    source_line: str | None
+    evidence: tuple[str, ...] = ()
+    fix: Fix | None = None
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One run of one script, from what its session holds. `notes` say what could not be had, and why."""
+
+    run: RunFacts
+    torch: TorchFacts | None
+    steps: StepTimes | None
+    optimizers: tuple[OptimizerTime, ...] = ()
+    loaders: tuple[LoaderTime, ...] = ()
+    window: Window | None = None
+    functions: tuple[FunctionTime, ...] = ()
+    lines: tuple[LineTime, ...] = ()
+    growth: tuple[Growth, ...] = ()
+    memory: tuple[MemoryPoint, ...] = ()
+    findings: tuple[ProfileFinding, ...] = ()
+    notes: tuple[str, ...] = ()

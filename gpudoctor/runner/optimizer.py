@@ -35,8 +35,6 @@ class OptimizerWatch:
     def __init__(self, on_step: Callable[[], None]) -> None:
         self.uses: List[OptimizerUse] = []
         self.enabled = True
-        self.mark: Optional[Callable[[], Any]] = None
-        self._marked: Any = None
         self._on_step = on_step
         self._by_id: Dict[int, OptimizerUse] = {}
 
@@ -55,9 +53,6 @@ class OptimizerWatch:
         if use is None:
             use = self._by_id[id(optimizer)] = OptimizerUse(optimizer)
             self.uses.append(use)
-        if self.mark is not None:
-            self._marked = self.mark()
-            self._marked.__enter__()
         use.begun = time.perf_counter()
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -66,8 +61,5 @@ class OptimizerWatch:
             return
         use.seconds += time.perf_counter() - use.begun
         use.steps += 1
-        if self._marked is not None:
-            self._marked.__exit__(None, None, None)
-            self._marked = None
         if use is self.uses[0]:
             self._on_step()

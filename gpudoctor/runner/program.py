@@ -66,7 +66,8 @@ def _module(name: str, arguments: List[str]) -> Loaded:
 
 
 def _from_spec(spec: importlib.machinery.ModuleSpec) -> Loaded:
-    code = getattr(spec.loader, "get_code", {}.get)(spec.name)
+    get_code = getattr(spec.loader, "get_code", None)
+    code = None if get_code is None else get_code(spec.name)
     if code is None:
         raise ImportError(f"No code object available for {spec.name}")
     main = _new_main(spec.origin)

@@ -16,7 +16,7 @@ from .optimizer import OptimizerWatch
 from .sampler import Sampler
 from .series import Steps
 from .torch_facts import torch_facts
-from .window import MARK, Window
+from .window import Window
 
 FORMAT = 1
 
@@ -103,20 +103,14 @@ class Recorder:
         begun = time.perf_counter()
         if self.sampler is not None:
             self.sampler.paused = True
-        was_active = self.window.active
         self.growth.after_step(steps.count)
         self.window.after_step(steps.count, steps.last_seconds(), steps.span())
-        if self.window.active != was_active:
-            self._set_mark(self.window.active)
         if self.sampler is not None:
             self.sampler.paused = False
+            self.sampler.in_loop = True
         seconds = time.perf_counter() - begun
         self.steps.held_up += seconds
         self.batches.held_up += seconds
-
-    def _set_mark(self, active: bool) -> None:
-        record = sys.modules["torch"].autograd.profiler.record_function
-        self.optimizers.mark = (lambda: record(MARK)) if active else None
 
     def _checkpoint(self) -> None:
         now = time.perf_counter()

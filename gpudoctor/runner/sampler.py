@@ -10,11 +10,11 @@ import time
 from types import CodeType, FrameType
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .code_paths import is_runner
+from .code_paths import is_runner, is_user
 
 _MOST_STACKS = 20_000
 _DEEPEST = 120
-Key = Tuple[Tuple[int, int], ...]
+Key = Tuple[bool, Tuple[Tuple[int, int], ...]]
 
 
 class Sampler:
@@ -25,6 +25,8 @@ class Sampler:
         self.samples = 0
         # Set while the runner itself holds up the script, so that no line of the script is blamed.
         self.paused = False
+        # Set once the first step has ended: what is seen from then on is the loop, not the start.
+        self.in_loop = False
         self.memory: List[Tuple[float, int]] = []
         self._every = every
         self._main = threading.main_thread().ident or 0
@@ -74,7 +76,7 @@ class Sampler:
                 self._codes.setdefault(id(code), code)
                 stack.append((id(code), frame.f_lineno or 0))
             frame = frame.f_back
-        key = tuple(stack)
+        key = (self.in_loop, tuple(stack))
         if key in self._weights or len(self._weights) < _MOST_STACKS:
             self._weights[key] = self._weights.get(key, 0.0) + weight
         self.samples += 1
@@ -91,16 +93,18 @@ class Sampler:
         functions: List[List[Any]] = []
         index: Dict[int, int] = {}
         stacks = []
-        for key, weight in list(self._weights.items()):
+        for (in_loop, key), weight in list(self._weights.items()):
             frames = []
             for code_id, line in key:
                 if code_id not in index:
                     code = self._codes[code_id]
                     index[code_id] = len(functions)
                     name = getattr(code, "co_qualname", code.co_name)
-                    functions.append([name, code.co_filename, code.co_firstlineno])
+                    functions.append(
+                        [name, code.co_filename, code.co_firstlineno, is_user(code.co_filename)]
+                    )
                 frames.append([index[code_id], line])
-            stacks.append([round(weight, 6), frames])
+            stacks.append([round(weight, 6), in_loop, frames])
         return {
             "interval_seconds": self.interval,
             "samples": self.samples,

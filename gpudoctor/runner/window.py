@@ -8,7 +8,6 @@ import sys
 import time
 from typing import Any, Dict, Iterator, List, Optional
 
-MARK = "gpudoctor: optimizer"
 _LONG_ENOUGH = 1.0
 
 
@@ -85,6 +84,7 @@ class Window:
             "plain_step_seconds": typical,
             "device": len(activities) > 1,
             "open_seconds": self._begun - before,
+            "begun_at_ns": time.time_ns(),
         }
 
     def close(self, why: str) -> None:
@@ -92,7 +92,7 @@ class Window:
         if self.state != "active":
             return
         self.state = "done"
-        ended = time.perf_counter()
+        ended, ended_at_ns = time.perf_counter(), time.time_ns()
         self._take_back()
         try:
             self._profiler.stop()
@@ -105,6 +105,7 @@ class Window:
             self._profiler = None
         self.facts.update(
             ended=why,
+            ended_at_ns=ended_at_ns,
             seconds=ended - self._begun,
             steps=self.facts["steps"] - max(0, self._left),
             stop_seconds=stopped - ended,

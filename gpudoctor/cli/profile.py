@@ -1,0 +1,191 @@
+"""`gpudoctor profile main.py`: runs a script once and says where its time goes."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gpudoctor.errors import GpuDoctorError
+
+if TYPE_CHECKING:
+    from gpudoctor.model.profile import Profile
+    from gpudoctor.profile.launcher import Program
+
+
+class _AsPython(click.Command):
+    """Takes its options as python does: what follows the script, `-m module` or `-c code` is the script's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `--` where the options of gpudoctor end."""
+        with_value = {
+            name
+            for parameter in self.params
+            if isinstance(parameter, click.Option) and not parameter.is_flag
+            for name in parameter.opts
+        }
+        at = 0
+        while at < len(args) and args[at].startswith("-") and args[at] not in ("-", "--"):
+            last = args[at] in ("-m", "-c")
+            at += 2 if args[at] in with_value else 1
+            if last:
+                args = [*args[:at], "--", *args[at:]]
+                break
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_AsPython, context_settings={"allow_interspersed_args": False})
+@click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[main.py] [ARGS]...")
+@click.option("-m", "module", metavar="MODULE", help="Run a module, as `python -m` does.")
+@click.option("-c", "code", metavar="CODE", help="Run code, as `python -c` does.")
+@click.option(
+    "--python", metavar="PY", help="The interpreter, or its virtual environment's folder."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.profile/1)."
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep the session, the trace and the reports in DIR.",
+)
+@click.option(
+    "--load",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Run nothing; report what an earlier --out DIR holds.",
+)
+@click.option(
+    "--wait",
+    default=5,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Steps to let pass before torch's profiler looks.",
+)
+@click.option("--steps", type=click.IntRange(1), help="Steps it looks at (default: about 1 s).")
+@click.option("--shapes", is_flag=True, help="Record the operators' shapes in the trace.")
+@click.option("--no-operators", is_flag=True, help="Leave torch's profiler out.")
+@click.option("--no-functions", is_flag=True, help="Leave out the sampling of Python functions.")
+@click.pass_context
+def profile(
+    ctx: click.Context,
+    /,
+    program: tuple[str, ...],
+    module: str | None,
+    code: str | None,
+    python: str | None,
+    as_json: bool,
+    out: Path | None,
+    load: Path | None,
+    **collect: Any,
+) -> None:
+    """Run a script once, unmodified, and say where its time goes and what to change.
+
+    Options of gpudoctor go before the script; what follows it is the script's. The exit code is the
+    script's own. With --json, what the script prints goes to stderr.
+    """
+    from gpudoctor.profile.summary import load_profile
+
+    if load is not None:
+        if program or module or code:
+            raise GpuDoctorError("--load runs nothing", hint="Leave the script out.")
+        _show(load_profile(load), load, as_json)
+        return
+    chosen = _program(program, module, code)
+    with _folder(out) as folder:
+        exit_code = _run(chosen, folder, python, as_json, collect)
+        seen = _profile_of(folder, exit_code)
+        if out is not None:
+            from gpudoctor.render.profile_files import write_reports
+
+            write_reports(seen, folder)
+        _show(seen, out, as_json)
+    ctx.exit(exit_code)
+
+
+def _program(program: tuple[str, ...], module: str | None, code: str | None) -> Program:
+    from gpudoctor.profile.launcher import Program
+
+    if module is not None and code is not None:
+        raise GpuDoctorError("-m and -c exclude each other", hint="Give one of them.")
+    if module is not None:
+        return Program("module", module, program)
+    if code is not None:
+        return Program("code", code, program)
+    if not program:
+        raise GpuDoctorError(
+            "there is nothing to profile", hint="Name the script: gpudoctor profile main.py"
+        )
+    if program[0] == "-":
+        return Program("stdin", "-", program[1:])
+    return Program("script", program[0], program[1:])
+
+
+@contextlib.contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="gpudoctor-") as folder:
+            yield Path(folder)
+        return
+    try:
+        if out.exists() and any(out.iterdir()) and not (out / "session.json").is_file():
+            raise GpuDoctorError(f"{out} is not empty", hint="Name a new folder for --out.")
+        out.mkdir(parents=True, exist_ok=True)
+        for old in ("session.json", "trace.json"):
+            (out / old).unlink(missing_ok=True)
+    except OSError as error:
+        raise GpuDoctorError(f"{out} cannot be written", cause=error.strerror) from error
+    yield out
+
+
+def _run(
+    program: Program, folder: Path, python: str | None, as_json: bool, collect: dict[str, Any]
+) -> int:
+    from gpudoctor.host.interpreter import find
+    from gpudoctor.profile.launcher import Collect, launch
+
+    program.check()
+    target = find(python)
+    click.echo(f"Profiling with {target.executable} ({target.chosen}).", err=True)
+    return launch(
+        target.executable,
+        program,
+        folder,
+        Collect(
+            operators=not collect["no_operators"],
+            functions=not collect["no_functions"],
+            wait=collect["wait"],
+            steps=collect["steps"],
+            shapes=collect["shapes"],
+        ),
+        stdout_to_stderr=as_json,
+    )
+
+
+def _profile_of(folder: Path, exit_code: int) -> Profile:
+    from gpudoctor.profile.summary import load_profile
+
+    if not (folder / "session.json").exists():
+        raise GpuDoctorError(
+            "the script left nothing to report",
+            cause=f"it ended with exit code {exit_code} before the profiler could write a session",
+            hint="Is the disk full, or the interpreter older than Python 3.9?",
+        )
+    return load_profile(folder, exit_code)
+
+
+def _show(seen: Profile, folder: Path | None, as_json: bool) -> None:
+    if as_json:
+        from gpudoctor.model.codec import envelope, to_builtins
+
+        click.echo(envelope("gpudoctor.profile/1", to_builtins(seen)))
+        return
+    from gpudoctor.render.profile import report
+    from gpudoctor.render.text import console
+
+    console().print(*report(seen, folder), sep="\n")

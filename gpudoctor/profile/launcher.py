@@ -1,0 +1,145 @@
+"""Starts the user's interpreter on the runner, passes signals on, and waits for the program's own end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpudoctor.errors import GpuDoctorError
+
+RUNNER = Path(__file__).parent.parent / "runner"
+_PASSED_ON = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+# A terminal sends these to the script itself, which runs in our process group.
+_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+_SI_KERNEL = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run: `kind` is script, module, code or stdin, as `python` takes them."""
+
+    kind: str
+    target: str
+    arguments: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raises GpuDoctorError where a script is missing or is nothing that python could run."""
+        if self.kind != "script":
+            return
+        path = Path(self.target)
+        if not path.exists():
+            raise GpuDoctorError(
+                f"there is no script {self.target}",
+                cause=f"no such file in {Path.cwd()}",
+                hint="Options of gpudoctor go before the script, options of the script after it.",
+            )
+        if path.is_dir() and not (path / "__main__.py").is_file():
+            raise GpuDoctorError(
+                f"{self.target} is a folder without a __main__.py",
+                hint="Name the script itself.",
+            )
+        if not path.is_dir() and not path.is_file():
+            raise GpuDoctorError(f"{self.target} is not a file", hint="Name a Python script.")
+        if path.is_file() and not os.access(path, os.R_OK):
+            raise GpuDoctorError(f"{self.target} may not be read", cause="permission denied")
+        if path.is_file() and _is_binary(path):
+            raise GpuDoctorError(
+                f"{self.target} is not a Python script",
+                cause="it holds binary data",
+                hint="Name the script itself; --python names an interpreter.",
+            )
+
+
+def _is_binary(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"\0" in file.read(1024) and not zipfile.is_zipfile(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """What is collected. `steps` None: as many as fit a window of about one second."""
+
+    operators: bool = True
+    functions: bool = True
+    wait: int = 5
+    steps: int | None = None
+    shapes: bool = False
+    interval_seconds: float = 0.01
+
+    def options(self, folder: Path) -> str:
+        """The runner's first argument."""
+        return json.dumps(
+            {
+                "folder": str(folder.absolute()),
+                "wait": self.wait,
+                "steps": self.steps,
+                "shapes": self.shapes,
+                "window": self.operators,
+                "sample": self.functions,
+                "interval": self.interval_seconds,
+            }
+        )
+
+
+def launch(
+    python: str,
+    program: Program,
+    folder: Path,
+    collect: Collect,
+    *,
+    environ: Mapping[str, str] | None = None,
+    stdout_to_stderr: bool = False,
+) -> int:
+    """Run `program` once under `python`, its session in `folder`; the program's exit code (128 + N for
+    a signal N, as a shell has it).
+
+    Raises:
+        GpuDoctorError: the program is missing, or the interpreter cannot be started.
+    """
+    program.check()
+    command = [python, str(RUNNER), collect.options(folder), program.kind, program.target]
+    sys.stdout.flush()
+    try:
+        child = subprocess.Popen(
+            [*command, *program.arguments],
+            stdout=sys.stderr.fileno() if stdout_to_stderr else None,
+            env=None if environ is None else dict(environ),
+        )
+    except OSError as error:
+        raise GpuDoctorError(
+            f"{python} cannot be started",
+            cause=error.strerror,
+            hint="Name a Python interpreter with --python.",
+        ) from error
+    code = _wait(child)
+    return code if code >= 0 else 128 - code
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    # Blocked and waited for, since only so does one learn who sent a signal.
+    watched = {*_PASSED_ON, signal.SIGCHLD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    try:
+        while (code := child.poll()) is None:
+            seen = signal.sigtimedwait(watched, 1.0)
+            if seen is None or seen.si_signo == signal.SIGCHLD:
+                continue
+            if seen.si_code != _SI_KERNEL or seen.si_signo not in _FROM_TERMINAL:
+                child.send_signal(seen.si_signo)
+        return code
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,185 @@
+"""Reads what the runner wrote: one strict shape, bounded in size, with a clear error for anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from gpudoctor.errors import ExitCode, GpuDoctorError
+from gpudoctor.model.codec import decode
+
+FORMAT = 1
+MOST_BYTES = 256 * 1024 * 1024
+Site = tuple[str, int | None] | None
+
+
+class PythonSeen(msgspec.Struct, frozen=True):
+    """The interpreter that ran the script."""
+
+    version: str
+    executable: str
+
+
+class EndSeen(msgspec.Struct, frozen=True):
+    """How the script ended, as the runner saw it."""
+
+    how: str
+    code: int | None = None
+    text: str | None = None
+    site: Site = None
+
+
+class DeviceSeen(msgspec.Struct, frozen=True):
+    """One GPU that torch allocated on."""
+
+    index: int
+    name: str
+    memory_total_bytes: int | None = None
+    memory_peak_bytes: int | None = None
+    memory_reserved_peak_bytes: int | None = None
+    allocator_retries: int | None = None
+    out_of_memory: int | None = None
+
+
+class TorchSeen(msgspec.Struct, frozen=True):
+    """The script's torch; `version` is None where its import failed."""
+
+    version: str | None = None
+    import_seconds: float | None = None
+    error: str | None = None
+    cuda_version: str | None = None
+    cudnn_version: int | None = None
+    threads: int | None = None
+    devices: tuple[DeviceSeen, ...] = ()
+
+
+class StepsSeen(msgspec.Struct, frozen=True):
+    """A row of steps: the lengths of the first ones, the count and the span of all."""
+
+    count: int = 0
+    span_seconds: float = 0.0
+    seconds: list[float] = []
+
+
+class OptimizerSeen(msgspec.Struct, frozen=True):
+    """One optimizer's steps."""
+
+    name: str
+    steps: int
+    seconds: float
+    tensors: int
+    device: str
+    site: Site = None
+    foreach: bool | None = None
+    fused: bool | None = None
+
+
+class LoaderSeen(msgspec.Struct, frozen=True):
+    """One loop over a DataLoader."""
+
+    batches: int
+    epochs: int
+    wait_seconds: float
+    first_wait_seconds: float
+    start_seconds: float
+    site: Site = None
+    num_workers: int | None = None
+    batch_size: int | None = None
+    pin_memory: bool = False
+    persistent: bool = False
+
+
+class WindowSeen(msgspec.Struct, frozen=True):
+    """The profiled window; `state` is off, waiting, active, done or failed."""
+
+    state: str
+    first_step: int = 0
+    steps: int = 0
+    plain_step_seconds: float = 0.0
+    seconds: float = 0.0
+    open_seconds: float = 0.0
+    stop_seconds: float = 0.0
+    export_seconds: float = 0.0
+    begun_at_ns: int = 0
+    ended_at_ns: int = 0
+    device: bool = False
+    ended: str | None = None
+    error: str | None = None
+    trace: str | None = None
+
+
+class GrowthSeen(msgspec.Struct, frozen=True):
+    """The graph nodes that a variable reached after some steps."""
+
+    file: str
+    function: str
+    line: int
+    name: str
+    sizes: list[tuple[int, int]]
+
+
+class SamplesSeen(msgspec.Struct, frozen=True):
+    """Stacks, leaf first: (seconds, whether steps had begun, ((function, line), …))."""
+
+    interval_seconds: float
+    samples: int
+    functions: list[tuple[str, str, int, bool]]
+    stacks: list[tuple[float, bool, list[tuple[int, int]]]]
+
+
+class Session(msgspec.Struct, frozen=True):
+    """session.json of one run."""
+
+    format: int
+    pid: int
+    program: tuple[str, ...]
+    cwd: str
+    python: PythonSeen
+    started_at: float
+    wall_seconds: float
+    held_up_seconds: float
+    ended: EndSeen
+    steps: StepsSeen
+    batches: StepsSeen
+    optimizers: tuple[OptimizerSeen, ...]
+    loaders: tuple[LoaderSeen, ...]
+    window: WindowSeen
+    growth: tuple[GrowthSeen, ...]
+    memory: list[tuple[float, int]]
+    main_cpu_seconds: float | None = None
+    torch: TorchSeen | None = None
+    samples: SamplesSeen | None = None
+
+
+class _Head(msgspec.Struct):
+    format: int
+
+
+def read_session(folder: Path) -> Session:
+    """The session in `folder`.
+
+    Raises:
+        GpuDoctorError: there is none, it is cut off, or a newer gpudoctor wrote it.
+    """
+    path = folder / "session.json"
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= MOST_BYTES else b""
+    except OSError as error:
+        raise GpuDoctorError(
+            f"there is no session in {folder}",
+            cause=error.strerror or str(error),
+            hint="Name the folder that `gpudoctor profile --out DIR` wrote.",
+        ) from error
+    if size > MOST_BYTES:
+        raise GpuDoctorError(f"{path} is too big to be a session", cause=f"It has {size} bytes.")
+    version = decode(data, _Head, what=str(path)).format
+    if version > FORMAT:
+        raise GpuDoctorError(
+            f"{path} was written by a newer gpudoctor",
+            cause=f"Its format is {version}; this gpudoctor reads up to {FORMAT}.",
+            hint="Update gpudoctor.",
+            exit_code=ExitCode.USAGE,
+        )
+    return decode(data, Session, what=str(path))

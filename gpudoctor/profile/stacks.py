@@ -1,0 +1,92 @@
+"""Turns sampled Python stacks into time per function and per line of the user's code."""
+
+from __future__ import annotations
+
+import linecache
+from collections import defaultdict
+from collections.abc import Sequence
+
+from gpudoctor.model.profile import FunctionTime, LineTime
+from gpudoctor.profile.session import SamplesSeen
+
+_MOST = 100
+_MARKS = (
+    ("import", "<frozen importlib", ""),
+    ("data", "torch/utils/data/", ""),
+    ("optimizer", "torch/optim/", "step"),
+    ("backward", "torch/autograd/__init__.py", "backward"),
+)
+Function = tuple[str, str, int, bool]
+Frames = Sequence[tuple[int, int]]
+
+
+def functions(samples: SamplesSeen) -> tuple[FunctionTime, ...]:
+    """Functions by their own time, the most costly first."""
+    own: dict[int, float] = defaultdict(float)
+    total: dict[int, float] = defaultdict(float)
+    for weight, _, frames in samples.stacks:
+        if frames:
+            own[frames[0][0]] += weight
+        for index in {index for index, _ in frames}:
+            total[index] += weight
+    best = sorted(total, key=lambda index: (-own[index], -total[index]))[:_MOST]
+    return tuple(
+        FunctionTime(
+            name=samples.functions[index][0],
+            source_line=f"{samples.functions[index][1]}:{samples.functions[index][2]}",
+            self_seconds=own[index],
+            total_seconds=total[index],
+        )
+        for index in best
+    )
+
+
+def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
+    """Lines of the user's code by the time for which they were the innermost, the most costly first."""
+    seconds: dict[tuple[int, int, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for weight, in_loop, frames in samples.stacks:
+        at = next((i for i, (index, _) in enumerate(frames) if samples.functions[index][3]), None)
+        if at is None:
+            continue
+        key = (*frames[at], _phase(samples.functions, frames, in_loop))
+        seconds[key][1] += weight
+        if at == 0:
+            seconds[key][0] += weight
+    best = sorted(seconds.items(), key=lambda item: -item[1][1])[:_MOST]
+    return tuple(
+        _line(samples.functions[index], line, phase, own, total)
+        for (index, line, phase), (own, total) in best
+    )
+
+
+def _line(function: Function, line: int, phase: str, own: float, total: float) -> LineTime:
+    name, file, *_ = function
+    return LineTime(
+        source_line=f"{file}:{line}",
+        function=name,
+        phase=phase,
+        self_seconds=own,
+        total_seconds=total,
+        text=linecache.getline(file, line).strip()[:200],
+    )
+
+
+def _phase(table: list[Function], frames: Frames, in_loop: bool) -> str:
+    for index, _ in frames:
+        name, file, *_ = table[index]
+        for phase, part, function in _MARKS:
+            if part in file and function in name:
+                return phase
+    return "step" if in_loop else "start"
+
+
+def collapsed(samples: SamplesSeen) -> str:
+    """The stacks as flame graph tools read them: `root;…;leaf microseconds`, one line each."""
+    rows = []
+    for weight, _, frames in samples.stacks:
+        names = (
+            f"{samples.functions[i][0]} ({samples.functions[i][1].rpartition('/')[2]}:{line})"
+            for i, line in reversed(frames)
+        )
+        rows.append(f"{';'.join(names)} {round(weight * 1e6)}")
+    return "\n".join(rows) + "\n" if rows else ""

@@ -1,0 +1,201 @@
+"""Builds the Profile of a session folder."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.profile import (
+    Growth,
+    LoaderTime,
+    MemoryPoint,
+    OptimizerTime,
+    Profile,
+    RunFacts,
+    StepTimes,
+    TorchDevice,
+    TorchFacts,
+    Window,
+)
+from gpudoctor.profile import stacks
+from gpudoctor.profile.rules.registry import findings
+from gpudoctor.profile.session import Session, Site, StepsSeen, TorchSeen, read_session
+from gpudoctor.profile.trace import read_trace
+from gpudoctor.profile.window import window_of
+
+_MOST_POINTS = 500
+
+
+def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
+    """The profile of the session in `folder`, with its findings.
+
+    Raises:
+        GpuDoctorError: there is no session that can be read.
+    """
+    session = read_session(folder)
+    window, note = _window(folder, session)
+    profile = Profile(
+        run=_run(session, exit_code),
+        torch=None if session.torch is None else _torch(session.torch),
+        steps=_steps(session),
+        optimizers=_optimizers(session),
+        loaders=_loaders(session),
+        window=window,
+        functions=stacks.functions(session.samples) if session.samples else (),
+        lines=stacks.lines(session.samples) if session.samples else (),
+        growth=_growth(session),
+        memory=tuple(MemoryPoint(at, size) for at, size in session.memory if size),
+        notes=tuple(text for text in (*_notes(session), note) if text),
+    )
+    return replace(profile, findings=findings(profile))
+
+
+def _window(folder: Path, session: Session) -> tuple[Window | None, str | None]:
+    seen = session.window
+    if seen.state != "done" or seen.trace is None:
+        return None, _why_no_window(session)
+    try:
+        trace = read_trace(folder / Path(seen.trace).name, session.pid, seen.ended_at_ns)
+        return window_of(trace, seen), None
+    except GpuDoctorError as error:
+        return None, f"{error.message}: {error.cause}"
+
+
+def _why_no_window(session: Session) -> str | None:
+    state = session.window.state
+    if session.torch is None or session.torch.version is None:
+        return None
+    if state == "failed":
+        return f"torch's profiler could not be used: {session.window.error}"
+    if state == "waiting":
+        return (
+            "No operators: the script ended before a step could be profiled (a step is an optimizer's "
+            "step() or, without one, a DataLoader's batch)."
+        )
+    return (
+        "No operators: the window was still open when the script was gone."
+        if state == "active"
+        else None
+    )
+
+
+def _notes(session: Session) -> list[str]:
+    notes = []
+    if session.torch is None:
+        notes.append("The script did not import torch: this is a profile of its Python code only.")
+    elif session.torch.version is None:
+        notes.append("The import of torch failed: this is a profile of the Python code only.")
+    if session.ended.how == "running":
+        notes.append(
+            "The process was gone before it could say how it ended; its last seconds are missing."
+        )
+    return notes
+
+
+def line_of(site: Site) -> str | None:
+    """A place in the code as "file:line"."""
+    return None if site is None else f"{site[0]}:{site[1]}"
+
+
+def _run(session: Session, exit_code: int | None) -> RunFacts:
+    return RunFacts(
+        program=session.program,
+        cwd=session.cwd,
+        started_at=session.started_at,
+        wall_seconds=session.wall_seconds,
+        main_cpu_seconds=session.main_cpu_seconds,
+        how=session.ended.how,
+        exit_code=session.ended.code if exit_code is None else exit_code,
+        exception=session.ended.text,
+        exception_line=line_of(session.ended.site),
+        python_version=session.python.version,
+        python_executable=session.python.executable,
+        held_up_seconds=session.held_up_seconds,
+    )
+
+
+def _torch(seen: TorchSeen) -> TorchFacts:
+    return TorchFacts(
+        version=seen.version,
+        cuda_version=seen.cuda_version,
+        cudnn_version=seen.cudnn_version,
+        import_seconds=seen.import_seconds,
+        threads=seen.threads,
+        error=seen.error,
+        devices=tuple(
+            TorchDevice(
+                index=one.index,
+                name=one.name,
+                memory_total_bytes=one.memory_total_bytes,
+                memory_peak_bytes=one.memory_peak_bytes,
+                memory_reserved_peak_bytes=one.memory_reserved_peak_bytes,
+                allocator_retries=one.allocator_retries,
+                out_of_memory=one.out_of_memory,
+            )
+            for one in seen.devices
+        ),
+    )
+
+
+def _steps(session: Session) -> StepTimes | None:
+    seen, boundary = session.steps, "optimizer"
+    if not seen.count:
+        seen, boundary = session.batches, "batch"
+    return _step_times(seen, boundary) if seen.count else None
+
+
+def _step_times(seen: StepsSeen, boundary: str) -> StepTimes:
+    ordered = sorted(seen.seconds)
+    stride = max(1, -(-len(seen.seconds) // _MOST_POINTS))
+    return StepTimes(
+        boundary=boundary,
+        count=seen.count,
+        span_seconds=seen.span_seconds,
+        median_seconds=statistics.median(ordered) if ordered else None,
+        p95_seconds=ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))] if ordered else None,
+        first_seconds=seen.seconds[0] if seen.seconds else None,
+        series=tuple(seen.seconds[::stride]),
+    )
+
+
+def _optimizers(session: Session) -> tuple[OptimizerTime, ...]:
+    return tuple(
+        OptimizerTime(
+            name=one.name,
+            source_line=line_of(one.site),
+            steps=one.steps,
+            seconds=one.seconds,
+            tensors=one.tensors,
+            device=one.device,
+            foreach=one.foreach,
+            fused=one.fused,
+        )
+        for one in session.optimizers
+    )
+
+
+def _loaders(session: Session) -> tuple[LoaderTime, ...]:
+    return tuple(
+        LoaderTime(
+            wait_seconds=one.wait_seconds,
+            batches=one.batches,
+            num_workers=one.num_workers,
+            source_line=line_of(one.site),
+            batch_size=one.batch_size,
+            pin_memory=one.pin_memory,
+            persistent_workers=one.persistent,
+            epochs=one.epochs,
+            start_seconds=one.start_seconds,
+            first_wait_seconds=one.first_wait_seconds,
+        )
+        for one in session.loaders
+    )
+
+
+def _growth(session: Session) -> tuple[Growth, ...]:
+    return tuple(
+        Growth(f"{one.function}: {one.name}", f"{one.file}:{one.line}", tuple(one.sizes))
+        for one in session.growth
+    )

@@ -1,0 +1,96 @@
+"""Reads a Chrome trace of torch's profiler: the events that matter, typed, and nothing else of it."""
+
+from __future__ import annotations
+
+import gzip
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from gpudoctor.errors import GpuDoctorError
+
+_ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
+
+
+class _Arguments(msgspec.Struct, gc=False):
+    external: int | None = msgspec.field(default=None, name="External id")
+
+
+class Event(msgspec.Struct, gc=False):
+    """One event; `ts` and `dur` in microseconds."""
+
+    ph: str
+    name: str = ""
+    cat: str = ""
+    pid: int | str = 0
+    tid: int | str = 0
+    ts: float = 0.0
+    dur: float = 0.0
+    args: _Arguments | None = None
+
+    @property
+    def end(self) -> float:
+        """When it ended, in microseconds."""
+        return self.ts + self.dur
+
+    @property
+    def external(self) -> int | None:
+        """The number that ties a kernel to the operator which launched it."""
+        return None if self.args is None else self.args.external
+
+
+class _Trace(msgspec.Struct, gc=False):
+    events: list[Event] = msgspec.field(name="traceEvents")
+    base_ns: int = msgspec.field(default=0, name="baseTimeNanoseconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The events of a trace: the main thread's, those of all threads, the GPU's, and runtime calls."""
+
+    main: list[Event]
+    host: list[Event]
+    device: list[Event]
+    runtime: list[Event]
+
+
+def read_trace(path: Path, main_thread: int, until_ns: int = 0) -> Trace:
+    """The trace in `path` (.json or .json.gz); `main_thread` is the system's id of the main thread.
+
+    What lies after `until_ns` (Unix time; 0: no limit) is cut off: it is the profiler's own end.
+
+    Raises:
+        GpuDoctorError: the file cannot be read, or is cut off.
+    """
+    try:
+        whole = _decode(path)
+    except (OSError, EOFError, ValueError, msgspec.DecodeError) as error:
+        raise GpuDoctorError(
+            f"the trace {path.name} cannot be read",
+            cause=str(error),
+            hint="It may be cut off. What does not need it is still reported.",
+        ) from error
+    last = (until_ns - whole.base_ns) / 1000 if until_ns else float("inf")
+    events = [event for event in whole.events if event.ph == "X" and event.ts < last]
+    for event in events:
+        event.dur = min(event.dur, last - event.ts)
+    host = sorted(
+        (event for event in events if event.cat in ("cpu_op", "user_annotation")),
+        key=lambda event: (event.ts, -event.dur),
+    )
+    return Trace(
+        main=[event for event in host if event.tid == main_thread],
+        host=host,
+        device=[event for event in events if event.cat in _ON_DEVICE],
+        runtime=[event for event in events if event.cat in ("cuda_runtime", "cuda_driver")],
+    )
+
+
+def _decode(path: Path) -> _Trace:
+    decoder = msgspec.json.Decoder(_Trace)
+    if path.suffix == ".gz":
+        return decoder.decode(gzip.decompress(path.read_bytes()))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        return decoder.decode(view)

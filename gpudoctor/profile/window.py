@@ -1,0 +1,143 @@
+"""What a trace says about the profiled window: operators, phases of the step, and the GPU."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gpudoctor.model.profile import DeviceTime, OperatorTime, PhaseTime, Window
+from gpudoctor.profile.session import WindowSeen
+from gpudoctor.profile.trace import Event, Trace
+
+_LOADER = "enumerate(DataLoader)#"
+_STEP = ("Optimizer.step#", "Optimizer.zero_grad#")
+_BACKWARD = "autograd::engine::"
+_SYNCS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy")
+_US = 1e-6
+Span = tuple[float, float]
+
+
+def window_of(trace: Trace, seen: WindowSeen) -> Window:
+    """The window that `trace` covers; `seen` is what the runner noted about it."""
+    loader = _spans(event for event in trace.main if event.name.startswith(_LOADER))
+    optimizer = _spans(event for event in trace.main if event.name.startswith(_STEP))
+    backward = _backward_spans(trace.host, optimizer)
+    free = list(_outermost(trace.main, _merged(loader + optimizer + backward)))
+    spent = {
+        "data": _covered(loader),
+        "operators": sum(event.dur for event in free) * _US,
+        "backward": _covered(backward),
+        "optimizer": _covered(optimizer),
+    }
+    python = max(0.0, seen.seconds - sum(spent.values()))
+    return Window(
+        first_step=seen.first_step,
+        steps=seen.steps,
+        seconds=seen.seconds,
+        plain_step_seconds=seen.plain_step_seconds,
+        paused_seconds=seen.open_seconds + seen.stop_seconds + seen.export_seconds,
+        operator_calls=len(free),
+        operator_seconds=spent["operators"],
+        backward_operator_calls=sum(event.name.startswith(_BACKWARD) for event in trace.host),
+        python_seconds=python,
+        operators=_operators(trace),
+        phases=tuple(PhaseTime(name, time) for name, time in {**spent, "python": python}.items()),
+        device=_device(trace) if seen.device else None,
+    )
+
+
+def _spans(events: Iterable[Event]) -> list[Span]:
+    return [(event.ts, event.end) for event in events]
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged
+
+
+def _covered(spans: Iterable[Span]) -> float:
+    return sum(end - begin for begin, end in _merged(spans)) * _US
+
+
+def _backward_spans(host: list[Event], optimizer: list[Span]) -> list[Span]:
+    """From the first to the last engine event between two optimizer steps: the main thread waits there
+    even where, as on a GPU, another thread does the work."""
+    cuts = [end for _, end in sorted(optimizer)]
+    spans: dict[int, Span] = {}
+    at = 0
+    for event in host:
+        if not event.name.startswith(_BACKWARD):
+            continue
+        while at < len(cuts) and event.ts >= cuts[at]:
+            at += 1
+        begin, end = spans.get(at, (event.ts, event.end))
+        spans[at] = (begin, max(end, event.end))
+    return list(spans.values())
+
+
+def _outermost(main: list[Event], taken: list[Span]) -> Iterator[Event]:
+    """The main thread's outermost operators that begin in none of the spans `taken`."""
+    reached, at = float("-inf"), 0
+    for event in main:
+        if event.cat != "cpu_op" or event.ts < reached:
+            continue
+        while at < len(taken) and taken[at][1] <= event.ts:
+            at += 1
+        if at < len(taken) and taken[at][0] <= event.ts:
+            continue
+        reached = event.end
+        yield event
+
+
+@dataclass(slots=True)
+class _Sum:
+    calls: int = 0
+    cpu: float = 0.0
+    device: float = 0.0
+
+
+def _operators(trace: Trace) -> tuple[OperatorTime, ...]:
+    sums: dict[str, _Sum] = defaultdict(_Sum)
+    launched: dict[int, str] = {}
+    open_events: dict[int | str, list[Event]] = defaultdict(list)
+    for event in trace.host:
+        one = sums[event.name]
+        one.calls += 1
+        one.cpu += event.dur
+        if event.external is not None:
+            launched[event.external] = event.name
+        stack = open_events[event.tid]
+        while stack and stack[-1].end <= event.ts:
+            stack.pop()
+        if stack:
+            sums[stack[-1].name].cpu -= min(event.end, stack[-1].end) - event.ts
+        stack.append(event)
+    for event in trace.device:
+        name = launched.get(event.external) if event.external is not None else None
+        if name is not None:
+            sums[name].device += event.dur
+    on_device = bool(trace.device)
+    return tuple(
+        OperatorTime(name, one.calls, one.cpu * _US, one.device * _US if on_device else None)
+        for name, one in sorted(sums.items(), key=lambda item: -(item[1].cpu + item[1].device))
+    )[:200]
+
+
+def _device(trace: Trace) -> DeviceTime:
+    kernels = [event for event in trace.device if event.cat == "kernel"]
+    copies = [event for event in trace.device if event.cat == "gpu_memcpy"]
+    return DeviceTime(
+        busy_seconds=_covered(_spans(trace.device)),
+        kernels=len(kernels),
+        kernel_seconds=sum(event.dur for event in kernels) * _US,
+        copies=len(copies),
+        copy_seconds=sum(event.dur for event in copies) * _US,
+        pageable_copy_seconds=sum(e.dur for e in copies if "Pageable" in e.name) * _US,
+        sync_seconds=sum(e.dur for e in trace.runtime if e.name.startswith(_SYNCS)) * _US,
+    )

@@ -1,0 +1,182 @@
+"""The terminal report of `gpudoctor profile`: the verdict first, the tables after it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gpudoctor.model.finding import Severity
+from gpudoctor.model.profile import Profile, ProfileFinding
+from gpudoctor.render.text import safe
+from gpudoctor.units import count, data_size, duration, percent, text
+
+_STYLE = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
+_TOP = 10
+_MOST_FINDINGS = 3
+_ENDS = {
+    "finished": "finished",
+    "exit": "ended by sys.exit",
+    "exception": "ended by an exception",
+    "interrupted": "interrupted",
+    "terminated": "ended by SIGTERM",
+    "not started": "did not start",
+    "running": "was gone without a word",
+}
+
+
+def report(profile: Profile, folder: Path | None = None) -> Iterator[RenderableType]:
+    """The verdict in at most ten lines, then where the time went."""
+    yield Text()
+    yield from verdict(profile)
+    yield Text()
+    yield from _overview(profile)
+    yield from _phases(profile)
+    yield from _operators(profile)
+    yield from _lines(profile)
+    for note in profile.notes:
+        yield safe(f"Note: {note}", "dim")
+    if folder is not None:
+        yield safe(f"Kept in {folder}: see report.html, and trace.json in ui.perfetto.dev.", "dim")
+
+
+def verdict(profile: Profile) -> Iterator[Text]:
+    """What held the script back, most costly first."""
+    run = profile.run
+    if run.how in ("exception", "not started"):
+        where = f" at {short(run.exception_line, run.cwd)}" if run.exception_line else ""
+        yield safe(f"The script {_ENDS[run.how]}{where}: {text(run.exception)}"[:300], "red")
+    if not profile.findings:
+        if run.how != "not started":
+            yield Text(_healthy(profile), style="green")
+        return
+    for number, finding in enumerate(profile.findings[:_MOST_FINDINGS], 1):
+        yield from _finding(number, finding, run.cwd)
+    more = len(profile.findings) - _MOST_FINDINGS
+    if more > 0:
+        yield Text(f"… and {more} more: see --json or the HTML report.", style="dim")
+
+
+def _healthy(profile: Profile) -> str:
+    if profile.window is None and profile.steps is None:
+        return "Nothing to complain about, but no training or inference step was seen either."
+    return "Nothing to complain about."
+
+
+def _finding(number: int, finding: ProfileFinding, cwd: str) -> Iterator[Text]:
+    line = Text(f"{number}. ", style="bold") + safe(
+        finding.summary, f"bold {_STYLE[finding.severity]}"
+    )
+    if finding.gain_seconds:
+        line.append(f"  up to {duration(finding.gain_seconds)} to gain", style="green")
+    yield line
+    if finding.source_line or finding.evidence:
+        where = f"{short(finding.source_line, cwd)}: " if finding.source_line else ""
+        yield Text("   ") + safe(where, "bold") + safe("; ".join(finding.evidence))
+    if finding.fix is not None:
+        yield Text("   → ", style="green") + safe(finding.fix.text)
+
+
+def short(source_line: str | None, cwd: str) -> str:
+    """A place in the code, relative to the run's folder where it lies below it."""
+    if source_line is None:
+        return text(None)
+    return source_line[len(cwd) + 1 :] if source_line.startswith(cwd + os.sep) else source_line
+
+
+def _overview(profile: Profile) -> Iterator[RenderableType]:
+    run, torch, steps = profile.run, profile.torch, profile.steps
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("Program", safe(shlex.join(run.program)))
+    end = _ENDS.get(run.how, run.how)
+    grid.add_row("Run", f"{duration(run.wall_seconds)}, {end}, exit code {text(run.exit_code)}")
+    versions = f"Python {run.python_version}"
+    if torch is not None and torch.version is not None:
+        cuda = f", CUDA {torch.cuda_version}" if torch.cuda_version else ", CPU build"
+        versions += f", torch {torch.version}{cuda}, imported in {duration(torch.import_seconds)}"
+    grid.add_row("With", safe(versions))
+    for device in torch.devices if torch else ():
+        peak = (
+            f"peak {data_size(device.memory_peak_bytes)} of {data_size(device.memory_total_bytes)}"
+        )
+        grid.add_row(f"cuda:{device.index}", safe(f"{device.name}, {peak}"))
+    if steps is not None:
+        what = "optimizer steps" if steps.boundary == "optimizer" else "batches"
+        grid.add_row(
+            "Steps",
+            f"{count(steps.count)} {what} in {duration(steps.span_seconds)}, median "
+            f"{duration(steps.median_seconds)}, 95th percentile {duration(steps.p95_seconds)}",
+        )
+    if profile.memory:
+        peak_host = max(point.resident_bytes for point in profile.memory)
+        grid.add_row("Host memory", f"at most {data_size(peak_host)} resident")
+    yield grid
+
+
+def _phases(profile: Profile) -> Iterator[RenderableType]:
+    window = profile.window
+    if window is None or not window.seconds:
+        return
+    yield _title(
+        f"One step, by torch's profiler (mean of {window.steps} after step {window.first_step}; "
+        f"{duration(window.plain_step_seconds)} without it)"
+    )
+    grid = _table(("PHASE", "TIME", "SHARE"))
+    for phase in window.phases:
+        share = phase.seconds / window.seconds
+        grid.add_row(phase.name, duration(phase.seconds / window.steps), percent(share))
+    yield grid
+    if window.device is not None:
+        busy = percent(window.device.busy_seconds / window.seconds)
+        yield Text(f"GPU busy {busy} of the window, {count(window.device.kernels)} kernels.")
+
+
+def _operators(profile: Profile) -> Iterator[RenderableType]:
+    window = profile.window
+    if window is None or not window.operators:
+        return
+    on_device = window.device is not None
+    yield _title("Operators, by their own time")
+    grid = _table(("OPERATOR", "CALLS", "CPU") + (("GPU",) if on_device else ()))
+    for one in window.operators[:_TOP]:
+        device = (duration(one.self_device_seconds),) if on_device else ()
+        grid.add_row(safe(one.name), count(one.calls), duration(one.self_cpu_seconds), *device)
+    yield grid
+
+
+def _lines(profile: Profile) -> Iterator[RenderableType]:
+    lines = [line for line in profile.lines if line.phase != "import"][:_TOP]
+    if not lines:
+        return
+    yield _title(
+        "Lines of your code, by samples of the main thread (libraries below them included)"
+    )
+    grid = _table(("LINE", "TIME", "OWN", "PHASE"))
+    grid.columns[3].justify = "left"
+    grid.add_column("CODE", no_wrap=True, overflow="ellipsis")
+    for line in lines:
+        grid.add_row(
+            safe(short(line.source_line, profile.run.cwd)),
+            duration(line.total_seconds),
+            duration(line.self_seconds),
+            line.phase,
+            safe(line.text),
+        )
+    yield grid
+
+
+def _title(words: str) -> Text:
+    return Text("\n" + words, style="bold")
+
+
+def _table(titles: tuple[str, ...]) -> Table:
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for position, title in enumerate(titles):
+        grid.add_column(title, justify="right" if position else "left", no_wrap=True)
+    return grid
