@@ -69,8 +69,10 @@ def env(
 def _report(ctx: click.Context, target: Target, timeout_s: float) -> EnvironmentReport:
     with contextlib.ExitStack() as stack:
         try:
-            opened = stack.enter_context(open_machine(ctx.obj["demo"], ctx.obj["replay"])).nvml
+            machine = stack.enter_context(open_machine(ctx.obj["demo"], ctx.obj["replay"]))
         except NvmlUnavailableError as error:
             # A machine without a driver is a fact of the report.
             return gather(target, error, timeout_s=timeout_s)
-        return gather(target, opened, timeout_s=timeout_s)
+        if machine.notice:
+            click.echo(machine.notice, err=True)
+        return gather(target, machine.nvml, timeout_s=timeout_s)

@@ -14,7 +14,6 @@ from gpudoctor.render.environment_sections import Section, sections
 from gpudoctor.render.mask import Identity, mask
 
 _BAD = ("DIFFERS", "MISSING", "may not be opened", "does not exist", "CPU only", "not installed")
-_NARROWEST = 30
 _FAILURES = ("because", "warning", "Error", "Probe", "NVML", "nouveau", "Simulated")
 
 
@@ -32,16 +31,21 @@ def print_text(report: EnvironmentReport, console: Console, *, everything: bool 
 def _lines(section: Section, width: int | None) -> Iterator[Text]:
     """The rows, wrapped with a hanging indent where there is a terminal's `width` to keep."""
     indent = max(len(label) for label, _ in section.rows) + 4
+    if width is not None:
+        indent = min(indent, width // 2)
     for label, value in section.rows:
-        bad = label in _FAILURES or any(word in value for word in _BAD)
+        style = "yellow" if label in _FAILURES or any(word in value for word in _BAD) else ""
         text = " ".join(units.printable(part) for part in value.splitlines())
-        parts = [text]
-        if width is not None and width - indent >= _NARROWEST:
-            parts = textwrap.wrap(text, width - indent, break_on_hyphens=False) or [""]
-        for number, part in enumerate(parts):
-            line = Text("" if number else "  " + units.printable(label), style="dim")
-            line.pad_right(indent - line.cell_len)
-            yield line.append(part, style="not dim yellow" if bad else "not dim")
+        parts = textwrap.wrap(text, width - indent, break_on_hyphens=False) if width else [text]
+        shown = "  " + units.printable(label)
+        if len(shown) > indent - 2:
+            # A label too long for its column stands on a line of its own.
+            yield Text(shown, style="dim")
+            shown = ""
+        for number, part in enumerate(parts or [""]):
+            yield Text.assemble(
+                ((shown if number == 0 else "").ljust(indent), "dim"), (part, style)
+            )
 
 
 def markdown(report: EnvironmentReport, identity: Identity) -> str:
