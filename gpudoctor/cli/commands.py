@@ -50,6 +50,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "profile", "gpudoctor.cli.profile:profile", "Run a script once and say where its time goes."
     ),
+    Command("bench", "gpudoctor.cli.bench:bench", "Measure cuDNN's modes, or a script's settings."),
     Command(
         "serve", "gpudoctor.cli.serve:serve", "Run the daemon: Prometheus metrics and a JSON API."
     ),

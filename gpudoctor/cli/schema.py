@@ -19,6 +19,7 @@ SCHEMAS: dict[str, str] = {
     "kill": "gpudoctor.model.ending:KillReport",
     "profile": "gpudoctor.model.profile:Profile",
     "env": "gpudoctor.model.environment:EnvironmentReport",
+    "bench": "gpudoctor.model.bench:BenchReport",
     "recording": "gpudoctor.model.recording:Recording",
 }
 

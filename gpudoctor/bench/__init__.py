@@ -1,0 +1,1 @@
+"""Measures settings against each other in fresh processes of the target interpreter."""

@@ -1,0 +1,1 @@
+"""What `gpudoctor bench` runs in the target interpreter: the standard library and its torch, no more."""
