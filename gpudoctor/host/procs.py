@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from gpudoctor.model.process import ProcessFacts, ProcessKey
 from gpudoctor.model.snapshot import HostReading
+from gpudoctor.model.values import Value
 
 _STATES = {
     "R": "running",
@@ -23,6 +24,18 @@ _STATES = {
 }
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+# Larger than any file that is read here, so that one call gives all of it.
+_WHOLE = 1 << 17
+# Four files of /proc for each process and sample are most of a sample's cost; one is enough.
+LASTING_S = 10.0
+
+
+class _Lasting(Value, frozen=True):
+    command: tuple[str, ...]
+    uid: int | None
+    user: str | None
+    working_directory: str | None
+    read_at: float
 
 
 class LocalHost:
@@ -35,6 +48,7 @@ class LocalHost:
         self._clock = clock
         self._cpu_before: tuple[float, float] | None = None
         self._spent: dict[ProcessKey, tuple[float, float]] = {}
+        self._lasting: dict[ProcessKey, _Lasting] = {}
         self._booted = self._boot_time()
 
     def reading(self) -> HostReading:
@@ -57,35 +71,42 @@ class LocalHost:
                 if facts.cpu_seconds is not None:
                     spent[facts.key] = (now, facts.cpu_seconds)
         self._spent = spent
+        if len(self._lasting) > 2 * len(found) + 64:
+            self._lasting = {key: self._lasting[key] for key in spent}
         return found
 
     def _process(self, pid: int, now: float) -> ProcessFacts | None:
         folder = f"{self._root}/{pid}"
         stat = _read(f"{folder}/stat")
         # A name may hold spaces and parentheses: the fields begin after the last one.
-        _, _, rest = stat.rpartition(")")
-        fields = rest.split()
+        end = stat.rfind(")")
+        fields = stat[end + 2 :].split()
         if len(fields) < 22:
             return None
-        name = stat[stat.find("(") + 1 : stat.rfind(")")]
         cpu = (int(fields[11]) + int(fields[12])) / _TICKS
         started = None if self._booted is None else self._booted + int(fields[19]) / _TICKS
         key = ProcessKey(pid, started)
-        uid = _owner(folder)
-        command = tuple(part for part in _read(f"{folder}/cmdline").split("\0") if part)
+        lasting = self._lasting_facts(key, folder, now)
         return ProcessFacts(
             key=key,
-            name=name,
-            command=command,
-            user=None if uid is None else user_name(uid),
-            uid=uid,
+            name=stat[stat.find("(") + 1 : end],
+            command=lasting.command,
+            user=lasting.user,
+            uid=lasting.uid,
             parent_pid=int(fields[1]),
             state=_STATES.get(fields[0], fields[0]),
             cpu_ratio=self._share(key, cpu, now),
             cpu_seconds=cpu,
             memory_used_bytes=int(fields[21]) * _PAGE,
-            working_directory=_link(f"{folder}/cwd"),
+            working_directory=lasting.working_directory,
         )
+
+    def _lasting_facts(self, key: ProcessKey, folder: str, now: float) -> _Lasting:
+        """What seldom changes, read anew every LASTING_S seconds: an exec or a chdir is seen late."""
+        known = self._lasting.get(key)
+        if known is None or not 0 <= now - known.read_at < LASTING_S:
+            known = self._lasting[key] = _lasting_facts(folder, now)
+        return known
 
     def _share(self, key: ProcessKey, cpu_s: float, now: float) -> float | None:
         """CPU per wall-clock second (1.0 is one core), since the last look or, as ps does, since birth."""
@@ -133,6 +154,13 @@ class LocalHost:
         return float(values[0]), float(values[1]), float(values[2])
 
 
+def _lasting_facts(folder: str, now: float) -> _Lasting:
+    uid = _owner(folder)
+    command = tuple(part for part in _read(f"{folder}/cmdline").split("\0") if part)
+    user = None if uid is None else user_name(uid)
+    return _Lasting(command, uid, user, _link(f"{folder}/cwd"), now)
+
+
 @lru_cache(maxsize=1024)
 def user_name(uid: int) -> str:
     """The name of the user `uid`, or the number where nobody has it (a container's user)."""
@@ -163,13 +191,11 @@ def _read(path: str) -> str:
     except OSError:
         return ""
     try:
-        parts = []
-        while part := os.read(descriptor, 65536):
-            parts.append(part)
-            if len(part) < 4096:
-                break
+        text = os.read(descriptor, _WHOLE)
+        while len(text) % _WHOLE == 0 and (more := os.read(descriptor, _WHOLE)):
+            text += more
     except OSError:
         return ""
     finally:
         os.close(descriptor)
-    return b"".join(parts).decode("utf-8", "backslashreplace")
+    return text.decode("utf-8", "backslashreplace")

@@ -30,6 +30,9 @@ from gpudoctor.sampling.worker import DeviceSample, DeviceWorker, unknown_facts
 
 Subscriber = Callable[[Snapshot], None]
 _JOIN_S = 1.0
+# A GPU that answers this fast is waited for before the next one is asked: threads that are all awake
+# at once fight over the interpreter's lock, which costs more CPU than the sample. Slower ones overlap.
+_STAGGER_S = 0.002
 
 
 class Sampler:
@@ -128,9 +131,12 @@ class Sampler:
         self._follow_driver(patience_s)
         # Those that are still busy with an earlier tick are not waited for.
         asked = [worker for worker in self._workers if not worker.busy]
+        waiting: set[int] = set()
         for worker in asked:
             worker.wake()
-        self._await({worker.index for worker in asked}, until)
+            waiting.add(worker.index)
+            self._take_one(waiting, _STAGGER_S)
+        self._await(waiting, until)
         return self._assemble(begun)
 
     def _follow_driver(self, patience_s: float) -> None:
@@ -153,12 +159,15 @@ class Sampler:
             left = until - time.monotonic()
             if left <= 0:
                 return
-            try:
-                sample = self._done.get(timeout=min(left, 0.25))
-            except Empty:
-                continue
-            self._workers[sample.index].accept(sample)
-            waiting.discard(sample.index)
+            self._take_one(waiting, min(left, 0.25))
+
+    def _take_one(self, waiting: set[int], patience_s: float) -> None:
+        try:
+            sample = self._done.get(timeout=patience_s)
+        except Empty:
+            return
+        self._workers[sample.index].accept(sample)
+        waiting.discard(sample.index)
 
     def _drain(self) -> None:
         while True:
