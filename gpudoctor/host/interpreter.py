@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -29,8 +30,12 @@ def find(
     pid: int | None = None,
     environ: Mapping[str, str] | None = None,
     root: Path = Path("/"),
+    own_torch: bool | None = None,
 ) -> Target:
-    """The interpreter that was asked for with --python or --pid, else the one that `python` means here.
+    """The interpreter that was asked for with --python or --pid, else the one that is in use here.
+
+    That is the active environment's, else our own where torch is beside us (`own_torch`; looked up
+    where None), else the first `python3` on PATH.
 
     Raises:
         GpuDoctorError: it does not exist, is no Python, or the process may not be looked at.
@@ -42,7 +47,12 @@ def find(
         return Target(_named(python, here), f"--python {python}", here)
     if pid is not None:
         return of_process(pid, root)
-    return _in_use(here)
+    return _in_use(here, _has_torch() if own_torch is None else own_torch)
+
+
+def _has_torch() -> bool:
+    # It is looked for, not imported.
+    return importlib.util.find_spec("torch") is not None
 
 
 def _named(python: str, environ: Mapping[str, str]) -> str:
@@ -61,11 +71,13 @@ def _named(python: str, environ: Mapping[str, str]) -> str:
     return str(Path(found).absolute())
 
 
-def _in_use(environ: Mapping[str, str]) -> Target:
+def _in_use(environ: Mapping[str, str], own_torch: bool) -> Target:
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         folder = environ.get(variable)
         if folder and os.access(Path(folder) / "bin" / "python", os.X_OK):
             return Target(str(Path(folder) / "bin" / "python"), f"{variable}={folder}", environ)
+    if own_torch:
+        return Target(sys.executable, "gpudoctor's own, which has torch", environ)
     for name in ("python3", "python"):
         found = shutil.which(name, path=environ.get("PATH"))
         if found:

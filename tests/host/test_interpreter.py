@@ -39,7 +39,7 @@ def test_the_active_environment_comes_before_the_path(tmp_path):
     venv, conda, other = (make_python(tmp_path / name) for name in ("venv", "conda", "other"))
     make_python(tmp_path / "other", "python3")
     environ = {"PATH": str(tmp_path / "other" / "bin")}
-    assert find(environ=environ).executable == other + "3"
+    assert find(environ=environ, own_torch=False).executable == other + "3"
     environ["CONDA_PREFIX"] = str(tmp_path / "conda")
     assert find(environ=environ).executable == conda
     environ["VIRTUAL_ENV"] = str(tmp_path / "venv")
@@ -48,9 +48,16 @@ def test_the_active_environment_comes_before_the_path(tmp_path):
 
 def test_a_stale_virtual_env_variable_is_passed_over(tmp_path):
     environ = {"VIRTUAL_ENV": str(tmp_path / "gone"), "PATH": str(tmp_path)}
-    target = find(environ=environ)
+    target = find(environ=environ, own_torch=False)
     assert target.executable == sys.executable
     assert "no python on PATH" in target.chosen
+
+
+def test_our_own_interpreter_comes_before_the_path_where_torch_is_beside_us(tmp_path):
+    make_python(tmp_path, "python3")
+    environ = {"PATH": str(tmp_path / "bin")}
+    assert find(environ=environ, own_torch=True).executable == sys.executable
+    assert find(environ=environ, own_torch=False).executable != sys.executable
 
 
 @pytest.fixture
