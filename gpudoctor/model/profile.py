@@ -68,16 +68,19 @@ class StepTimes:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerTime:
-    """One optimizer; `seconds` is what its `step` took on the CPU over the whole run."""
+    """One optimizer; `seconds` is what its `step` took on the CPU over the whole run. `source_line` is
+    where it was built, `step_line` where it is stepped."""
 
     name: str
     source_line: str | None
+    step_line: str | None
     steps: int
     seconds: float
     tensors: int
     device: str
     foreach: bool | None
     fused: bool | None
+    built_in: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +164,15 @@ class FunctionTime:
 @dataclass(frozen=True, slots=True)
 class LineTime:
     """A line of the user's code by samples, and the time for which it was the innermost such line.
-    `self_seconds` is the part with no library's Python below it. `phase` is start, import, data, backward,
-    optimizer or step."""
+    `self_seconds` is the part with no library's Python below it, `torch_seconds` that in torch's.
+    `phase` is start, import, data, backward, optimizer or step."""
 
     source_line: str
     function: str
     phase: str
     self_seconds: float
     total_seconds: float
+    torch_seconds: float = 0.0
     text: str = ""
 
 

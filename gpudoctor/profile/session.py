@@ -71,6 +71,8 @@ class OptimizerSeen(msgspec.Struct, frozen=True):
     tensors: int
     device: str
     site: Site = None
+    built: Site = None
+    module: str = ""
     foreach: bool | None = None
     fused: bool | None = None
 

@@ -10,6 +10,7 @@ from gpudoctor.model.profile import FunctionTime, LineTime
 from gpudoctor.profile.session import SamplesSeen
 
 _MOST = 100
+_TORCH = "/torch/"
 _MARKS = (
     ("import", "<frozen importlib", ""),
     ("data", "torch/utils/data/", ""),
@@ -43,7 +44,7 @@ def functions(samples: SamplesSeen) -> tuple[FunctionTime, ...]:
 
 def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
     """Lines of the user's code by the time for which they were the innermost, the most costly first."""
-    seconds: dict[tuple[int, int, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    seconds: dict[tuple[int, int, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for weight, in_loop, frames in samples.stacks:
         at = next((i for i, (index, _) in enumerate(frames) if samples.functions[index][3]), None)
         if at is None:
@@ -52,21 +53,23 @@ def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
         seconds[key][1] += weight
         if at == 0:
             seconds[key][0] += weight
+        elif _TORCH in samples.functions[frames[at - 1][0]][1]:
+            seconds[key][2] += weight
     best = sorted(seconds.items(), key=lambda item: -item[1][1])[:_MOST]
     return tuple(
-        _line(samples.functions[index], line, phase, own, total)
-        for (index, line, phase), (own, total) in best
+        _line(samples.functions[index], line, phase, times) for (index, line, phase), times in best
     )
 
 
-def _line(function: Function, line: int, phase: str, own: float, total: float) -> LineTime:
+def _line(function: Function, line: int, phase: str, times: list[float]) -> LineTime:
     name, file, *_ = function
     return LineTime(
         source_line=f"{file}:{line}",
         function=name,
         phase=phase,
-        self_seconds=own,
-        total_seconds=total,
+        self_seconds=times[0],
+        total_seconds=times[1],
+        torch_seconds=times[2],
         text=linecache.getline(file, line).strip()[:200],
     )
 

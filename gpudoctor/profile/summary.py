@@ -164,13 +164,15 @@ def _optimizers(session: Session) -> tuple[OptimizerTime, ...]:
     return tuple(
         OptimizerTime(
             name=one.name,
-            source_line=line_of(one.site),
+            source_line=line_of(one.built),
+            step_line=line_of(one.site),
             steps=one.steps,
             seconds=one.seconds,
             tensors=one.tensors,
             device=one.device,
             foreach=one.foreach,
             fused=one.fused,
+            built_in=one.module.startswith("torch."),
         )
         for one in session.optimizers
     )

@@ -32,6 +32,6 @@ def rules() -> dict[str, RuleFunction]:
 
 
 def findings(profile: Profile) -> tuple[ProfileFinding, ...]:
-    """What all rules say about `profile`, the most costly first; without a gain, by severity at the end."""
+    """What all rules say about `profile`: errors first, and of equal severity the most costly first."""
     found = [finding for function in rules().values() for finding in function(profile)]
-    return tuple(sorted(found, key=lambda one: (-(one.gain_seconds or 0.0), -one.severity, one.id)))
+    return tuple(sorted(found, key=lambda one: (-one.severity, -(one.gain_seconds or 0.0), one.id)))

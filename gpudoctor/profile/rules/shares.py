@@ -1,0 +1,38 @@
+"""Quantities that several rules share, and the thresholds' common gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gpudoctor.model.profile import LineTime, Profile, Window
+
+# Above this share of a busy GPU no bottleneck is named: measured, healthy training keeps it at 0.97.
+BUSY_ENOUGH = 0.8
+
+
+def loop_seconds(profile: Profile) -> float:
+    """Seconds of the run in which the script went through its steps, the first one included."""
+    steps = profile.steps
+    if steps is None:
+        return 0.0
+    waited = sum(loader.first_wait_seconds for loader in profile.loaders)
+    return steps.span_seconds + (steps.median_seconds or 0.0) + waited
+
+
+def gpu_is_busy(profile: Profile) -> bool:
+    """Whether the window saw the GPU at work nearly all the time."""
+    window = profile.window
+    if window is None or window.device is None or not window.seconds:
+        return False
+    return window.device.busy_seconds / window.seconds >= BUSY_ENOUGH
+
+
+def share(seconds: float, window: Window) -> float:
+    """The part of the window that `seconds` of it are."""
+    return seconds / window.seconds if window.seconds else 0.0
+
+
+def costliest(lines: Iterable[LineTime], phase: str) -> LineTime | None:
+    """The line of the user's code that took most of `phase`."""
+    found = [line for line in lines if line.phase == phase]
+    return max(found, key=lambda line: line.total_seconds, default=None)
