@@ -31,6 +31,8 @@ ROOT_OPTIONS: tuple[RootOption, ...] = (
     RootOption("--demo", "", "Show a simulated 8-GPU machine."),
     RootOption("--replay", "FILE", "Show a recording made with `gpudoctor record`."),
     RootOption("--config", "FILE", "Read settings from FILE."),
+    RootOption("--once", "", "Print one text overview and exit, even on a terminal."),
+    RootOption("--ascii", "", "Draw with plain ASCII characters only."),
     RootOption("--version", "", "Show the version and exit."),
     RootOption("--help", "", "Show this message and exit."),
 )
@@ -46,6 +48,11 @@ COMMANDS: tuple[Command, ...] = (
         "orphans", "gpudoctor.cli.orphans:orphans", "List what is left over on the GPUs, and why."
     ),
     Command("kill", "gpudoctor.cli.kill:kill", "End processes and watch their memory come back."),
+    Command(
+        "empty-cache",
+        "gpudoctor.cli.empty_cache:empty_cache",
+        "Give back what torch caches inside a live process.",
+    ),
     Command("env", "gpudoctor.cli.env:env", "Report torch, CUDA, cuDNN, driver and devices."),
     Command(
         "profile", "gpudoctor.cli.profile:profile", "Run a script once and say where its time goes."

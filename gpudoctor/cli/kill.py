@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from gpudoctor.cli.sources import open_machine
+from gpudoctor.cli.watching import watching
 from gpudoctor.errors import ExitCode, GpuDoctorError
-from gpudoctor.nvml.api import NvmlUnavailableError
 
 if TYPE_CHECKING:
     from gpudoctor.model.ending import KillReport, Target
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     Seeing = Callable[[], Snapshot]
 
 _SIGNALS = ("INT", "TERM", "KILL", "HUP", "QUIT", "USR1", "USR2")
-_COLLECTORS = ("memory", "processes")
-_LOOK_S = 5.0
 
 
 @click.command()
@@ -62,33 +58,11 @@ def kill(
     """
     if ctx.obj["demo"] or ctx.obj["replay"]:
         raise GpuDoctorError("the processes of a simulated or recorded machine cannot be ended")
-    with _driver() as see:
+    with watching("memory", "processes") as see:
         report = _kill(pids, _steps(name, grace), see, dry_run=dry_run, yes=yes, quiet=as_json)
     _show(report, as_json)
     if any(str(ending.outcome) not in ("ended", "gone") for ending in report.endings):
         ctx.exit(ExitCode.FINDINGS)
-
-
-@contextmanager
-def _driver() -> Iterator[Seeing | None]:
-    """A way to look at the GPUs, or None without a driver: a process can be ended all the same."""
-    from gpudoctor.sampling.collector import registered
-    from gpudoctor.sampling.sampler import Sampler
-
-    try:
-        opened = open_machine()
-        machine = opened.__enter__()
-    except NvmlUnavailableError as error:
-        click.echo(f"The GPUs cannot be watched: {error.message}.", err=True)
-        yield None
-        return
-    chosen = tuple(item for item in registered() if item.name in _COLLECTORS)
-    sampler = Sampler(machine.nvml, machine.host, collectors=chosen, reopen=machine.reopen)
-    try:
-        yield lambda: sampler.once(_LOOK_S)
-    finally:
-        sampler.stop()
-        opened.__exit__(None, None, None)
 
 
 def _steps(name: str | None, grace: float | None) -> tuple[Step, ...]:

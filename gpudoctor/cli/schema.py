@@ -17,6 +17,7 @@ SCHEMAS: dict[str, str] = {
     "ps": "gpudoctor.model.process:GpuProcess",
     "orphans": "gpudoctor.model.orphan:Orphan",
     "kill": "gpudoctor.model.ending:KillReport",
+    "empty-cache": "gpudoctor.model.injection:CacheReport",
     "profile": "gpudoctor.model.profile:Profile",
     "env": "gpudoctor.model.environment:EnvironmentReport",
     "bench": "gpudoctor.model.bench:BenchReport",

@@ -21,16 +21,21 @@ def watch_memory(
     see: Callable[[], Snapshot],
     *,
     patience_s: float = PATIENCE_S,
+    stays: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[tuple[MemoryReturn, ...], float]:
-    """What came back on each GPU that `pids` used, and after how many seconds that was known."""
+    """What came back on each GPU that `pids` used, and after how many seconds that was known.
+
+    `stays` tells that the processes live on, so that any amount may be all that comes back.
+    """
     begun = time.monotonic()
     uuids = [use.uuid for row in before.processes if row.pid in pids for use in row.gpus]
     settled_at: float | None = None
     while True:
         after = see()
         elapsed = time.monotonic() - begun
-        if any(_listed(after, uuid, pids) for uuid in uuids) or not _came_back(before, after, pids):
+        listed = any(_listed(after, uuid, pids) for uuid in uuids)
+        if stays or listed or not _came_back(before, after, pids):
             settled_at = None
         elif settled_at is None:
             settled_at = elapsed

@@ -65,8 +65,9 @@ def test_a_stopped_process_is_woken_so_that_it_can_end_in_order(children):
     marker = children.folder / "ended-in-order"
     code = f"""
 import time
-print('ready')
-try: time.sleep(60)
+try:
+    print('ready')
+    time.sleep(60)
 finally: open({str(marker)!r}, 'w').close()
 """
     pid = children.python(code)

@@ -1,0 +1,88 @@
+"""`gpudoctor empty-cache PID`: gives back what torch keeps cached inside a live process."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from gpudoctor.cli.watching import watching
+from gpudoctor.errors import ExitCode, GpuDoctorError
+
+if TYPE_CHECKING:
+    from gpudoctor.model.snapshot import Snapshot
+
+
+@click.command("empty-cache")
+@click.argument("pid", type=click.IntRange(1))
+@click.option("--deep", is_flag=True, help="Drop stored exceptions and collect garbage first.")
+@click.option(
+    "--force", is_flag=True, help="Also where the GPU is busy or segments are expandable."
+)
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0.5, 600),
+    metavar="SECONDS",
+    help="Withdraw the request when it has not begun by then.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object (gpudoctor.empty-cache/1).")
+@click.pass_context
+def empty_cache(
+    ctx: click.Context,
+    pid: int,
+    deep: bool,
+    force: bool,
+    timeout: float,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Run torch.cuda.empty_cache() inside process PID, which goes on as before.
+
+    The process needs no preparation. Its main thread stands still for about a millisecond, in which
+    it starts a thread that empties the cache. Live tensors and the CUDA context stay. Exit code 1
+    when nothing was emptied.
+    """
+    if ctx.obj["demo"] or ctx.obj["replay"]:
+        raise GpuDoctorError("the processes of a simulated or recorded machine cannot be entered")
+    from gpudoctor.reclaim.cache import empty_cache as run_inside
+
+    if not yes:
+        _ask(pid)
+    with watching("memory", "utilization", "processes") as see:
+        if see is not None and not force:
+            _check_idle(pid, see())
+        report = run_inside(pid, force=force, deep=deep, timeout_s=timeout, see=see)
+    if as_json:
+        from gpudoctor.model.codec import envelope, to_builtins
+
+        click.echo(envelope("gpudoctor.empty-cache/1", to_builtins(report)))
+    else:
+        from gpudoctor.render.cache import report_lines
+        from gpudoctor.render.text import console
+
+        console().print(*report_lines(report), sep="\n")
+    if report.status != "emptied":
+        ctx.exit(ExitCode.FINDINGS)
+
+
+def _ask(pid: int) -> None:
+    click.echo(f"This runs code inside process {pid}: torch.cuda.empty_cache().", err=True)
+    if not sys.stdin.isatty():
+        raise GpuDoctorError("nobody is there to confirm this", hint="Add --yes.")
+    click.confirm("Go on?", abort=True, err=True)
+
+
+def _check_idle(pid: int, snapshot: Snapshot) -> None:
+    """Freeing waits for queued work, and is unsafe while a graph is captured."""
+    row = next((one for one in snapshot.processes if one.pid == pid), None)
+    busy = [use.index for use in row.gpus if use.sm_ratio] if row else []
+    if busy:
+        raise GpuDoctorError(
+            f"process {pid} is at work on GPU {busy[0]}",
+            cause="emptying the cache now would make it wait, and it would fill again at once",
+            hint="Add --force to do it all the same.",
+        )

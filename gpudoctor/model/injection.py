@@ -1,0 +1,63 @@
+"""What became of a visit inside another process, and what the visit to its cache gave back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class VisitEnd(StrEnum):
+    """DONE: it ran. CANCELLED: it never began and never will. UNFINISHED: it began and goes on yet."""
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+    UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """`answer` is the text that the code left; `stopped_seconds` how long a thread stood still."""
+
+    pid: int
+    end: VisitEnd
+    answer: str | None
+    seconds: float
+    stopped_seconds: float
+    way: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOnDevice:
+    """What torch's allocator held of one device, in bytes, before and after."""
+
+    device: int
+    reserved_before_bytes: int
+    allocated_before_bytes: int
+    reserved_after_bytes: int
+    allocated_after_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReport:
+    """One `gpudoctor empty-cache`.
+
+    `status` is "emptied", "nothing" (torch or CUDA not in use there), "refused", "failed",
+    "cancelled" or "unfinished"; `detail` says why in words. `driver_freed_bytes` is what the driver
+    saw come back, None where it does not tell.
+    """
+
+    pid: int
+    status: str
+    detail: str | None
+    seconds: float
+    stopped_seconds: float
+    python_version: str | None = None
+    torch_version: str | None = None
+    backend: str | None = None
+    devices: tuple[CacheOnDevice, ...] = ()
+    driver_freed_bytes: int | None = None
+
+    @property
+    def released_bytes(self) -> int:
+        """How much torch gave back to the driver, by its own count."""
+        return sum(one.reserved_before_bytes - one.reserved_after_bytes for one in self.devices)

@@ -1,0 +1,79 @@
+"""Empties torch's cache inside a live process, and tells what came back."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from gpudoctor.model.injection import CacheOnDevice, CacheReport, Visit, VisitEnd
+from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.reclaim import payloads
+from gpudoctor.reclaim.entrance import entrance
+from gpudoctor.reclaim.inject import TIMEOUT_S, visit
+from gpudoctor.reclaim.returned import watch_memory
+
+_ENDS = {
+    VisitEnd.CANCELLED: (
+        "cancelled",
+        "it gave the interpreter to nobody in time; the request was withdrawn and will not run",
+    ),
+    VisitEnd.UNFINISHED: (
+        "unfinished",
+        "it began and has not finished: the GPU may be hung, or garbage collection takes long",
+    ),
+}
+
+
+def empty_cache(
+    pid: int,
+    *,
+    force: bool = False,
+    deep: bool = False,
+    timeout_s: float = TIMEOUT_S,
+    see: Callable[[], Snapshot] | None = None,
+) -> CacheReport:
+    """Empties the cache of `pid`. With `see` the driver is asked, too, what came back.
+
+    Raises:
+        GpuDoctorError: the process cannot be entered; nothing was done to it.
+    """
+    way_in = entrance(pid)
+    before = see() if see else None
+    done = visit(way_in, payloads.empty_cache(force=force, deep=deep), timeout_s=timeout_s)
+    freed: int | None = None
+    if see is not None and before is not None and done.end is VisitEnd.DONE:
+        gpus, _ = watch_memory(before, {pid}, see, patience_s=1.5, stays=True)
+        amounts = [gpu.freed_bytes for gpu in gpus if gpu.freed_bytes is not None]
+        freed = sum(amounts) if amounts else None
+    return report(done, freed)
+
+
+def report(done: Visit, driver_freed_bytes: int | None = None) -> CacheReport:
+    """The report of a visit that ran the payload."""
+    if done.answer is None:
+        status, detail = _ENDS[done.end]
+        return CacheReport(done.pid, status, detail, done.seconds, done.stopped_seconds)
+    told: dict[str, Any] = ast.literal_eval(done.answer)
+    if "error" in told:
+        return CacheReport(done.pid, "failed", told["error"], done.seconds, done.stopped_seconds)
+    return CacheReport(
+        pid=done.pid,
+        status=told["status"],
+        detail=told["detail"],
+        seconds=done.seconds,
+        stopped_seconds=done.stopped_seconds,
+        python_version=told["python"],
+        torch_version=told["torch"],
+        backend=told.get("backend"),
+        devices=_devices(told.get("before", {}), told.get("after", {})),
+        driver_freed_bytes=driver_freed_bytes,
+    )
+
+
+def _devices(
+    before: dict[int, tuple[int, int]], after: dict[int, tuple[int, int]]
+) -> tuple[CacheOnDevice, ...]:
+    return tuple(
+        CacheOnDevice(device, *amounts, *after[device]) for device, amounts in before.items()
+    )

@@ -1,0 +1,211 @@
+"""Stops one thread of another process, has it call functions, and lets it go on as if nothing was.
+
+Linux on x86-64. All methods of one Stopped must be called in one thread: the kernel ties a tracee to
+the thread that seized it, and releases it when that thread ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+import time
+from collections.abc import Sequence
+
+_SEIZE, _INTERRUPT, _DETACH, _CONT = 0x4206, 0x4207, 17, 7
+_GETREGSET, _SETREGSET = 0x4204, 0x4205
+_GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
+_NT_PRSTATUS, _NT_X86_XSTATE = 1, 0x202
+_EVENT_STOP = 128
+_WALL = 0x40000000
+_FIELDS = (
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx"),
+    *("rsi", "rdi", "orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base"),
+    *("ds", "es", "fs", "gs"),
+)
+_ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
+_REGISTERS = struct.Struct(f"<{len(_FIELDS)}Q")
+_XSTATE_ROOM = 65_536
+_RED_ZONE = 8192
+_NO_SYSCALL = 2**64 - 1
+_TRAP_AND_DIRECTION = 0x100 | 0x400
+# Every signal waits, but for the one by which the called function's return is noticed.
+_ALL_BUT_SEGV = struct.pack("<Q", 2**64 - 1 & ~(1 << (signal.SIGSEGV - 1)))
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+_libc.ptrace.restype = ctypes.c_long
+
+
+class PtraceError(Exception):
+    """A step did not work. `errno` is the kernel's reason, 0 where it is ours."""
+
+    def __init__(self, text: str, errno: int = 0) -> None:
+        super().__init__(f"{text}: {os.strerror(errno)}" if errno else text)
+        self.errno = errno
+
+
+class TargetEndedError(PtraceError):
+    """The process ended meanwhile."""
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class Stopped:
+    """A stopped thread. Use as a context manager: leaving it restores all and lets the thread go on."""
+
+    def __init__(self, tid: int, *, limit_s: float = 2.0) -> None:
+        self.tid = tid
+        self._limit_s = limit_s
+        _ptrace("PTRACE_SEIZE", _SEIZE, tid)
+        _ptrace("PTRACE_INTERRUPT", _INTERRUPT, tid)
+        self._await_stop()
+        self._saved = self._get(_NT_PRSTATUS, _REGISTERS.size)
+        self._vector_state = self._get(_NT_X86_XSTATE, _XSTATE_ROOM)
+        self._mask = ctypes.create_string_buffer(8)
+        _ptrace("PTRACE_GETSIGMASK", _GETSIGMASK, tid, 8, ctypes.addressof(self._mask))
+        self.registers = self._registers(self._saved)
+
+    def __enter__(self) -> Stopped:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._set(_NT_X86_XSTATE, self._vector_state)
+            self._set(_NT_PRSTATUS, self._saved)
+            self._set_mask(self._mask.raw)
+            _ptrace("PTRACE_DETACH", _DETACH, self.tid)
+        except TargetEndedError:
+            return
+
+    def call(self, function: int, arguments: Sequence[int] = ()) -> int:
+        """Calls `function` in the thread and gives its result.
+
+        Raises:
+            PtraceError: it faulted or took longer than the limit; the thread is as it was before.
+        """
+        registers = dict(self.registers)
+        registers["rsp"] = ((registers["rsp"] - _RED_ZONE) & ~15) - 8
+        write_memory(self.tid, registers["rsp"], bytes(8))
+        registers.update(zip(_ARGUMENTS, arguments, strict=False))
+        # Without -1 here the kernel would take our frame for the system call that it interrupted.
+        registers |= {"rip": function, "rax": 0, "orig_rax": _NO_SYSCALL}
+        registers["eflags"] &= ~_TRAP_AND_DIRECTION
+        self._set_mask(_ALL_BUT_SEGV)
+        self._set(_NT_PRSTATUS, _REGISTERS.pack(*(registers[name] for name in _FIELDS)))
+        _ptrace("PTRACE_CONT", _CONT, self.tid)
+        try:
+            return self._result()
+        finally:
+            self._set(_NT_PRSTATUS, self._saved)
+
+    def _result(self) -> int:
+        until, interrupted = time.monotonic() + self._limit_s, False
+        while True:
+            status = self._wait(until)
+            if status is None and interrupted:
+                raise PtraceError("a call inside it did not return and could not be stopped")
+            if status is None:
+                _ptrace("PTRACE_INTERRUPT", _INTERRUPT, self.tid)
+                until, interrupted = time.monotonic() + self._limit_s, True
+                continue
+            if status >> 16 == _EVENT_STOP:
+                if interrupted:
+                    raise PtraceError("a call inside it did not return in time")
+                _ptrace("PTRACE_CONT", _CONT, self.tid)
+                continue
+            now = self._registers(self._get(_NT_PRSTATUS, _REGISTERS.size))
+            if os.WSTOPSIG(status) == signal.SIGSEGV and now["rip"] == 0:
+                return now["rax"]
+            name = signal.Signals(os.WSTOPSIG(status)).name
+            raise PtraceError(f"a call inside it failed with {name}")
+
+    def _await_stop(self) -> None:
+        until = time.monotonic() + self._limit_s
+        while True:
+            status = self._wait(until)
+            if status is None:
+                # Only the end of our thread releases a thread that does not stop.
+                raise PtraceError("it did not stop")
+            if status >> 16 == _EVENT_STOP:
+                return
+            # A signal came first: it is delivered, and the stop follows before its handler runs.
+            _ptrace("PTRACE_CONT", _CONT, self.tid, 0, os.WSTOPSIG(status))
+
+    def _registers(self, raw: bytes) -> dict[str, int]:
+        return dict(zip(_FIELDS, _REGISTERS.unpack(raw), strict=True))
+
+    def _wait(self, until: float) -> int | None:
+        """The wait status of the next stop, None when `until` passes first."""
+        pause = 20e-6
+        while True:
+            try:
+                pid, status = os.waitpid(self.tid, os.WNOHANG | _WALL)
+            except ChildProcessError as error:
+                raise TargetEndedError("it ended") from error
+            if pid and (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
+                raise TargetEndedError("it ended")
+            if pid:
+                return status
+            if time.monotonic() > until:
+                return None
+            time.sleep(pause)
+            pause = min(pause * 1.5, 1e-3)
+
+    def _get(self, kind: int, room: int) -> bytes:
+        buffer = ctypes.create_string_buffer(room)
+        vector = _Vector(ctypes.addressof(buffer), room)
+        _ptrace("PTRACE_GETREGSET", _GETREGSET, self.tid, kind, ctypes.addressof(vector))
+        return buffer.raw[: vector.length]
+
+    def _set(self, kind: int, data: bytes) -> None:
+        buffer = ctypes.create_string_buffer(data, len(data))
+        vector = _Vector(ctypes.addressof(buffer), len(data))
+        _ptrace("PTRACE_SETREGSET", _SETREGSET, self.tid, kind, ctypes.addressof(vector))
+
+    def _set_mask(self, mask: bytes) -> None:
+        buffer = ctypes.create_string_buffer(mask, 8)
+        _ptrace("PTRACE_SETSIGMASK", _SETSIGMASK, self.tid, 8, ctypes.addressof(buffer))
+
+
+def _ptrace(name: str, request: int, tid: int, address: int = 0, data: int = 0) -> None:
+    if _libc.ptrace(request, tid, address, data) == -1:
+        number = ctypes.get_errno()
+        if number == 3:
+            raise TargetEndedError(name, number)
+        raise PtraceError(name, number)
+
+
+def _transfer(function: str, pid: int, address: int, buffer: ctypes.Array[ctypes.c_char]) -> None:
+    ours = _Vector(ctypes.addressof(buffer), len(buffer))
+    theirs = _Vector(address, len(buffer))
+    call = getattr(_libc, function)
+    call.restype = ctypes.c_ssize_t
+    moved = call(
+        ctypes.c_int(pid),
+        ctypes.byref(ours),
+        ctypes.c_ulong(1),
+        ctypes.byref(theirs),
+        ctypes.c_ulong(1),
+        ctypes.c_ulong(0),
+    )
+    if moved != len(buffer):
+        number = ctypes.get_errno() if moved < 0 else 14
+        if number == 3:
+            raise TargetEndedError(function, number)
+        raise PtraceError(function, number)
+
+
+def write_memory(pid: int, address: int, data: bytes) -> None:
+    """Copies `data` into the process."""
+    _transfer("process_vm_writev", pid, address, ctypes.create_string_buffer(data, len(data)))
+
+
+def read_memory(pid: int, address: int, size: int) -> bytes:
+    """Copies `size` bytes out of the process."""
+    buffer = ctypes.create_string_buffer(size)
+    _transfer("process_vm_readv", pid, address, buffer)
+    return buffer.raw
