@@ -27,7 +27,7 @@ class SamplingSettings:
 class TuiSettings:
     """The terminal UI."""
 
-    theme: str = "textual-dark"
+    theme: str = "dark"
 
 
 @dataclass(frozen=True, slots=True)

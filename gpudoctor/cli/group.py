@@ -65,10 +65,12 @@ def _root_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.version_option(__version__, prog_name="gpudoctor", message="%(prog)s %(version)s")
 @_root_options
 @click.pass_context
-def gpudoctor(ctx: click.Context, demo: bool, replay: str | None, config: str | None) -> None:
+def gpudoctor(
+    ctx: click.Context, /, demo: bool, replay: str | None, config: str | None, **look: bool
+) -> None:
     """What is wrong with this GPU machine, in plain words, with the evidence and the fix."""
     ctx.obj = {"demo": demo, "replay": replay, "config": config}
     if ctx.invoked_subcommand is None:
         from gpudoctor.cli.top import top
 
-        ctx.exit(top(demo=demo, replay=replay, config=config))
+        ctx.exit(top(demo, replay, config, once=look["once"], ascii_only=look["ascii"]))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,10 +15,19 @@ from gpudoctor import config as settings_file
 from gpudoctor.cli.sources import Machine, open_machine
 from gpudoctor.config import Settings
 from gpudoctor.nvml.api import NvmlUnavailableError
-from gpudoctor.present.glyphs import glyphs, speaks_unicode
+from gpudoctor.present.cells import Level
+from gpudoctor.present.glyphs import Glyphs, glyphs, speaks_unicode
 from gpudoctor.sampling.sampler import Sampler
 
 _FIRST_LOOK_S = 10.0
+_STYLES: dict[Level, dict[str, Any]] = {
+    Level.PLAIN: {},
+    Level.DIM: {"dim": True},
+    Level.GOOD: {"fg": "green"},
+    Level.NOTICE: {"fg": "cyan"},
+    Level.WARN: {"fg": "yellow", "bold": True},
+    Level.BAD: {"fg": "red", "bold": True},
+}
 
 
 def top(
@@ -44,7 +55,7 @@ def top(
             reopen=machine.reopen,
         )
         if once or not (sys.stdout.isatty() and sys.stdin.isatty()):
-            return _print(sampler, plain)
+            return _print(sampler, glyphs(plain))
         return _live(sampler, settings, plain)
 
 
@@ -58,21 +69,33 @@ def _machine(stack: ExitStack, demo: bool, replay: str | None) -> Machine:
         return stack.enter_context(open_machine(demo=True))
 
 
-def _print(sampler: Sampler, plain: bool) -> int:
-    from gpudoctor.render.overview import overview
+def _print(sampler: Sampler, set_: Glyphs) -> int:
+    from gpudoctor.render.overview import overview, unstyled
 
     try:
         snapshot = sampler.once(_FIRST_LOOK_S)
     finally:
         sampler.stop()
-    click.echo(overview(snapshot, glyphs(plain)))
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        style = unstyled if os.environ.get("NO_COLOR") else _coloured
+        click.echo(overview(snapshot, set_, width, style))
+    else:
+        click.echo(overview(snapshot, set_))
     return 0
+
+
+def _coloured(text: str, level: Level) -> str:
+    return click.style(text, **_STYLES[level])
 
 
 def _live(sampler: Sampler, settings: Settings, plain: bool) -> int:
     from gpudoctor.tui.app import GpuDoctorApp
     from gpudoctor.tui.themes import checked
 
+    if not sys.stderr.isatty():
+        # Textual paints on stderr; where that goes to a file, the terminal is behind stdout.
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
     app = GpuDoctorApp(sampler, theme=checked(settings.tui.theme), set_=glyphs(plain))
     try:
         app.run()

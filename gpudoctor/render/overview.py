@@ -24,7 +24,7 @@ def unstyled(text: str, _level: Level) -> str:
 
 
 def overview(snapshot: Snapshot, set_: Glyphs, width: int = 120, style: Style = unstyled) -> str:
-    """Title, host, GPUs, remarks and processes, in lines of at most `width` characters.
+    """Title, host, GPUs, remarks and processes; tables are at most `width` characters wide.
 
     Processes are sorted by GPU memory; all are listed.
     """

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from gpudoctor.tui.app import GpuDoctorApp
@@ -25,3 +27,12 @@ def feed():
 @pytest.fixture
 def app(feed):
     return GpuDoctorApp(feed)
+
+
+@pytest.fixture(autouse=True)
+def _same_clock_everywhere(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

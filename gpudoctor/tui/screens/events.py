@@ -33,6 +33,7 @@ EVENT_COLUMNS = (
 class EventsScreen(LiveScreen):
     """What is to be remarked now above, what the driver told below, the newest first."""
 
+    AUTO_FOCUS = "#events"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace,e", "app.pop_screen", "Back")
     ]
@@ -45,10 +46,6 @@ class EventsScreen(LiveScreen):
             EVENT_COLUMNS, empty="The driver has told of no event since the start.", dom_id="events"
         )
         yield Footer(compact=True, show_command_palette=False)
-
-    def on_mount(self) -> None:
-        """Give the keys to the events."""
-        self.query_one("#events").focus()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Fill both tables."""

@@ -1,10 +1,11 @@
-"""A screen of names and values under a title, with a graph where there is a history."""
+"""A screen of names and values under a title, under a graph where there is a history."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,39 +19,71 @@ from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.widgets.lines import Lines
 
 _GRAPH_ROWS = 6
+_COLUMN_WIDTH = 64
+_NAME_WIDTH = 25
 _STYLES = {Level.DIM: "dim", Level.WARN: "bold", Level.BAD: "bold reverse"}
 
 
 class FactsScreen(LiveScreen):
     """Subclasses say which facts."""
 
+    AUTO_FOCUS = "#page"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,backspace", "app.pop_screen", "Back")]
 
     def compose(self) -> ComposeResult:
         """Title, facts, keys."""
         yield Lines(spread=True, dom_id="title")
-        yield VerticalScroll(Static(id="facts"), Static(id="history"), id="page")
+        yield VerticalScroll(Static(id="history"), Static(id="facts"), id="page")
         yield Footer(compact=True, show_command_palette=False)
 
-    def on_mount(self) -> None:
-        """Give the keys to the page."""
-        self.query_one("#page").focus()
-
     def show_facts(self, facts: Iterable[Fact]) -> None:
-        """Show these names and values."""
+        """Show these names and values, in as many columns as the terminal has room for."""
+        blocks = list(_blocks(facts))
+        across = min(len(blocks), max(1, self.size.width // _COLUMN_WIDTH))
+        table = Table.grid(expand=True, padding=(0, 2, 0, 0))
+        for _ in range(across):
+            table.add_column(ratio=1)
+        table.add_row(*(self._column(part) for part in balanced(blocks, across)))
+        self.query_one("#facts", Static).update(table)
+
+    def _column(self, blocks: list[list[Fact]]) -> Text:
         text, set_ = Text(), self.doctor.glyphs
-        for fact in facts:
-            if fact.heading:
-                text.append(f"\n{set_.text(fact.name)}\n", "bold underline")
-                continue
-            text.append(f"{set_.text(fact.name):>24}  ", "dim")
-            text.append(set_.text(fact.value) + "\n", _STYLES.get(fact.level, ""))
-        self.query_one("#facts", Static).update(text)
+        for block in blocks:
+            for fact in block:
+                if fact.heading:
+                    text.append(f"\n{set_.text(fact.name)}\n", "bold underline")
+                    continue
+                text.append(f"{set_.text(fact.name):>{_NAME_WIDTH}}  ", "dim")
+                text.append(set_.text(fact.value) + "\n", _STYLES.get(fact.level, ""))
+        return text
 
     def show_history(self, title: str, values: list[float | None]) -> None:
-        """Show one graph under the facts; `values` are shares of 1."""
+        """Show one graph above the facts; `values` are shares of 1."""
         width = max(10, self.size.width - 6)
         lines = area(values, width, _GRAPH_ROWS, self.doctor.glyphs)
         text = Text(f"\n{self.doctor.glyphs.text(title)}\n", "bold")
         text.append("\n".join(lines), "not bold")
         self.query_one("#history", Static).update(text)
+
+
+def balanced(blocks: list[list[Fact]], across: int) -> list[list[list[Fact]]]:
+    """The blocks in `across` columns of about the same height, in order."""
+    columns: list[list[list[Fact]]] = [[] for _ in range(across)]
+    total = sum(len(block) + 1 for block in blocks)
+    begun = 0
+    for block in blocks:
+        middle = begun + (len(block) + 1) / 2
+        columns[min(across - 1, int(middle * across / total))].append(block)
+        begun += len(block) + 1
+    return columns
+
+
+def _blocks(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
+    block: list[Fact] = []
+    for fact in facts:
+        if fact.heading and block:
+            yield block
+            block = []
+        block.append(fact)
+    if block:
+        yield block

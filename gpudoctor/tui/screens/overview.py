@@ -33,6 +33,7 @@ _LEAST_PROCESS_ROWS = 8
 class OverviewScreen(LiveScreen):
     """GPUs above, processes below; what lies between depends on the height that there is."""
 
+    AUTO_FOCUS = "#processes"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash,f4", "filter", "Filter", key_display="/"),
         Binding("f6,greater_than_sign,s", "sort", "Sort", key_display="F6"),
@@ -72,7 +73,6 @@ class OverviewScreen(LiveScreen):
         """Give the keys to the processes."""
         self.query_one("#filter").display = False
         self._table.mark_sorted(self._order.key, self._order.down)
-        self._table.focus()
         self.query_one("#title", Lines).show((title_cells(None),))
 
     @property

@@ -69,7 +69,7 @@ class Graphs(Widget):
     DEFAULT_CSS = """
     Graphs { height: 1fr; }
     Graphs .graphs--rest { color: $track; }
-    Graphs .graphs--utilization { color: $success; }
+    Graphs .graphs--utilization { color: $success-darken-1; }
     Graphs .graphs--held { color: $secondary; }
     """ + level_css("Graphs")
 

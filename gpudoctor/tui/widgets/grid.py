@@ -41,7 +41,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
     Grid .grid--rest { color: $track; }
     Grid .grid--held { color: $secondary; }
     Grid .grid--cursor { background: $boost; }
-    Grid:focus .grid--cursor { background: $primary-muted; text-style: bold; }
+    Grid:focus .grid--cursor { background: $cursor; text-style: bold; }
     """ + level_css("Grid")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "cursor(-1)", "Row up", show=False),
