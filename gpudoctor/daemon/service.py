@@ -8,11 +8,12 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gpudoctor.daemon.http import HttpServer
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.routes import Routes
+from gpudoctor.daemon.supervisor import Supervisor
 from gpudoctor.nvml.api import NvmlUnavailableError
 from gpudoctor.sampling.sampler import Sampler
 
@@ -22,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Service:
-    """Runs until SIGTERM or SIGINT.
+    """Runs until SIGTERM or SIGINT, and tells systemd how it is.
 
     `open_sampler` opens the driver. It is called in a thread of its own, again and again while it
     raises NvmlUnavailableError, so that a machine without a driver is served too.
@@ -37,8 +38,11 @@ class Service:
         self._routes = Routes(ledger)
         self._sampler: Sampler | None = None
         self._ending = threading.Event()
+        self._supervisor = Supervisor()
 
-    def run(self, listening: socket.socket, started: Callable[[], None] = lambda: None) -> None:
+    def run(
+        self, listening: Sequence[socket.socket], started: Callable[[], None] = lambda: None
+    ) -> None:
         """Serve on `listening` until a signal ends it; `started` is called once requests are taken."""
         asyncio.run(self._run(listening, started))
 
@@ -48,21 +52,45 @@ class Service:
         sampler.subscribe(self._ledger.add)
         sampler.start()
 
-    async def _run(self, listening: socket.socket, started: Callable[[], None]) -> None:
+    async def _run(self, listening: Sequence[socket.socket], started: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         end = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end.set)
         server = HttpServer(self._routes)
-        await server.listen(listening)
+        for one in listening:
+            await server.listen(one)
         if self._sampler is None:
             threading.Thread(target=self._wait_for_driver, name="opener", daemon=True).start()
         started()
-        await end.wait()
+        await self._until(end)
         self._end_in_time()
         await server.close()
         if self._sampler is not None:
             self._sampler.stop()
+
+    async def _until(self, end: asyncio.Event) -> None:
+        """Wait for the end, and tell systemd meanwhile that we live."""
+        self._supervisor.tell("READY=1", self._status())
+        watchdog_s = self._supervisor.watchdog_s
+        while True:
+            try:
+                async with asyncio.timeout(None if watchdog_s is None else watchdog_s / 3):
+                    await end.wait()
+            except TimeoutError:
+                view = self._ledger.view()
+                # Samples come even while GPUs hang: if they stop, only a restart helps.
+                if view.fresh or view.snapshot is None:
+                    self._supervisor.tell("WATCHDOG=1", self._status())
+            else:
+                self._supervisor.tell("STOPPING=1")
+                return
+
+    def _status(self) -> str:
+        view = self._ledger.view()
+        if view.snapshot is None:
+            return f"STATUS={self._routes.waiting_for or 'waiting for the first sample'}"
+        return f"STATUS={len(view.answering())} of {len(view.devices)} GPUs answer"
 
     def _wait_for_driver(self) -> None:
         while not self._ending.is_set():

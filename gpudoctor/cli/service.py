@@ -1,0 +1,90 @@
+"""`gpudoctor service`: the systemd unit of the daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from gpudoctor.errors import GpuDoctorError
+
+_NAME = "gpudoctor.service"
+_FORWARDED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@click.group()
+def service() -> None:
+    """Run the daemon under systemd."""
+
+
+def _command(arguments: tuple[str, ...]) -> list[str]:
+    # By the interpreter, not by the script on the PATH: that may be another installation.
+    waiting = [] if "--wait-for-driver" in arguments else ["--wait-for-driver"]
+    return [sys.executable, "-m", "gpudoctor", "serve", *waiting, *arguments]
+
+
+def _folder(user: bool) -> Path:
+    if not user:
+        return Path("/etc/systemd/system")
+    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(config) / "systemd" / "user"
+
+
+@service.command(context_settings=_FORWARDED)
+@click.option("--user", is_flag=True, help="For your own services; needs no root.")
+@click.argument("arguments", nargs=-1, metavar="[-- SERVE OPTIONS]")
+def show(user: bool, arguments: tuple[str, ...]) -> None:
+    """Print the unit that install would write."""
+    from gpudoctor.daemon.unit import unit
+
+    click.echo(unit(_command(arguments), system=not user), nl=False)
+
+
+@service.command(context_settings=_FORWARDED)
+@click.option("--user", is_flag=True, help="For your own services; needs no root.")
+@click.option("--force", is_flag=True, help="Overwrite a unit that says something else.")
+@click.argument("arguments", nargs=-1, metavar="[-- SERVE OPTIONS]")
+def install(user: bool, force: bool, arguments: tuple[str, ...]) -> None:
+    """Write the unit, and say how to start it.
+
+    What follows `--` are options of `gpudoctor serve`, as in:
+    gpudoctor service install --user -- --listen 0.0.0.0:9836 --interval 10
+    """
+    from gpudoctor.daemon.unit import unit
+
+    _check(arguments)
+    path = _folder(user) / _NAME
+    text = unit(_command(arguments), system=not user)
+    if path.exists() and path.read_text(encoding="utf-8") != text and not force:
+        raise GpuDoctorError(
+            f"{path} exists already and says something else", hint="Give --force to overwrite it."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise GpuDoctorError(
+            f"{path} cannot be written",
+            cause=error.strerror,
+            hint="Use sudo, or --user for your own services.",
+        ) from error
+    control = "systemctl --user" if user else "systemctl"
+    click.echo(f"Wrote {path}", err=True)
+    click.echo(f"Start it now and at every boot:\n  {control} daemon-reload", err=True)
+    click.echo(f"  {control} enable --now {_NAME}", err=True)
+    if user:
+        click.echo(
+            "So that it runs while you are not logged in:\n  loginctl enable-linger", err=True
+        )
+
+
+def _check(arguments: tuple[str, ...]) -> None:
+    """Refuse now what the daemon would refuse at every start."""
+    from gpudoctor.cli.serve import serve
+    from gpudoctor.daemon.listen import parse
+
+    with serve.make_context("serve", list(arguments)) as context:
+        for text in context.params["listen"]:
+            parse(text)

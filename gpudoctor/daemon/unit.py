@@ -1,0 +1,63 @@
+"""The systemd unit of the daemon."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+# What a user's own service manager may set without rights that users often lack.
+_ANYWHERE = (
+    "NoNewPrivileges=yes",
+    "LockPersonality=yes",
+    "RestrictRealtime=yes",
+    "SystemCallArchitectures=native",
+)
+# /proc of other users and /dev/nvidia* must stay visible, so there is no ProtectProc, PrivateDevices
+# or PrivateUsers.
+_SYSTEM_ONLY = (
+    "DynamicUser=yes",
+    "StateDirectory=gpudoctor",
+    "RuntimeDirectory=gpudoctor",
+    "CapabilityBoundingSet=",
+    "ProtectSystem=strict",
+    "ProtectHome=read-only",
+    "PrivateTmp=yes",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelTunables=yes",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "RestrictNamespaces=yes",
+    "RestrictSUIDSGID=yes",
+    "UMask=0077",
+)
+
+
+def unit(command: Sequence[str], *, system: bool) -> str:
+    """The text of gpudoctor.service, for the system or for a user's own services."""
+    hardening = (*_ANYWHERE, *_SYSTEM_ONLY) if system else _ANYWHERE
+    lines = [
+        "[Unit]",
+        "Description=gpudoctor: GPU metrics and diagnoses",
+        *(["After=network.target nvidia-persistenced.service"] if system else []),
+        "",
+        "[Service]",
+        "Type=notify",
+        f"ExecStart={' '.join(_quoted(word) for word in command)}",
+        "WatchdogSec=60",
+        "Restart=on-failure",
+        "RestartSec=10",
+        "TimeoutStopSec=5",
+        "MemoryHigh=256M",
+        "",
+        *hardening,
+        "",
+        "[Install]",
+        f"WantedBy={'multi-user' if system else 'default'}.target",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(word: str) -> str:
+    # systemd expands % and $ in commands, even between quotes.
+    return shlex.quote(word).replace("%", "%%").replace("$", "$$")

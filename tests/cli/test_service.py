@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from gpudoctor.cli.service import service
+from gpudoctor.daemon.unit import unit
+from gpudoctor.errors import GpuDoctorError
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    return tmp_path / "systemd" / "user" / "gpudoctor.service"
+
+
+def call(*arguments):
+    return CliRunner().invoke(service, arguments)
+
+
+def test_a_users_unit_is_written_and_the_next_steps_are_said(home):
+    done = call("install", "--user", "--", "--interval", "10")
+    assert done.exit_code == 0, done.output
+    assert (
+        f"ExecStart={sys.executable} -m gpudoctor serve --wait-for-driver --interval 10"
+        in home.read_text().splitlines()
+    )
+    assert "systemctl --user enable --now gpudoctor.service" in done.stderr
+    assert call("show", "--user", "--", "--interval", "10").stdout == home.read_text()
+
+
+def test_a_unit_that_somebody_changed_is_left_alone_without_force(home):
+    assert call("install", "--user").exit_code == 0
+    assert call("install", "--user").exit_code == 0
+    home.write_text("mine")
+    done = call("install", "--user")
+    assert isinstance(done.exception, GpuDoctorError)
+    assert home.read_text() == "mine"
+    assert call("install", "--user", "--force").exit_code == 0
+    assert home.read_text() != "mine"
+
+
+@pytest.mark.parametrize("wrong", [("--listen", "nowhere"), ("--intervall", "1"), ("extra",)])
+def test_options_that_the_daemon_would_refuse_are_refused_at_once(home, wrong):
+    done = call("install", "--user", "--", *wrong)
+    assert done.exit_code != 0
+    assert isinstance(done.exception, GpuDoctorError | click.UsageError | SystemExit)
+    assert not home.exists()
+
+
+def test_what_systemd_would_expand_is_escaped():
+    text = unit(["/opt/100%/python", "$HOME", "two words"], system=False)
+    assert "ExecStart=/opt/100%%/python '$$HOME' 'two words'\n" in text
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("system", [True, False])
+def test_systemd_understands_the_unit(tmp_path, system):
+    path = tmp_path / "gpudoctor.service"
+    path.write_text(unit([sys.executable, "-m", "gpudoctor", "serve"], system=system))
+    manager = [] if system else ["--user"]
+    done = subprocess.run(
+        ["systemd-analyze", *manager, "verify", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    of_ours = [line for line in done.stderr.splitlines() if "gpudoctor" in line]
+    assert of_ours == []
