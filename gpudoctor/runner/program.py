@@ -45,8 +45,8 @@ def _script(target: str, arguments: List[str]) -> Loaded:
 
 def _container(target: str, arguments: List[str]) -> Loaded:
     sys.argv[:] = [target, *arguments]
-    sys.path.insert(0, target)
-    spec = importlib.machinery.PathFinder.find_spec("__main__", [target])
+    sys.path.insert(0, os.path.abspath(target))
+    spec = importlib.machinery.PathFinder.find_spec("__main__", [sys.path[0]])
     if spec is None:
         raise ImportError(f"can't find '__main__' module in {target!r}")
     return _from_spec(spec)

@@ -32,7 +32,7 @@ class Sampler:
         self._main = threading.main_thread().ident or 0
         self._weights: Dict[Key, float] = {}
         self._codes: Dict[int, CodeType] = {}
-        self._stop = False
+        self._stop = True
         self._wake = _thread.allocate_lock()
         self._gone = _thread.allocate_lock()
         self._next_memory = 0.0
@@ -40,12 +40,13 @@ class Sampler:
 
     def start(self) -> None:
         """Begin. The thread is not one of `threading`'s, so that the script does not count it."""
+        self._stop = False
         self._wake.acquire()
         self._gone.acquire()
         _thread.start_new_thread(self._loop, ())
 
     def stop(self) -> None:
-        """End the thread and wait for it; safe to call twice."""
+        """End the thread and wait for it; does nothing where none runs."""
         if self._stop:
             return
         self._stop = True

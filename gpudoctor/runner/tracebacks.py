@@ -43,10 +43,21 @@ def _without_runner(trace: Optional[TracebackType]) -> Optional[TracebackType]:
             trace = trace.tb_next
     link = trace
     while link is not None:
-        while link.tb_next is not None and is_runner(_file(link.tb_next)):
-            link.tb_next = link.tb_next.tb_next
+        link.tb_next = _after_ours(link.tb_next)
         link = link.tb_next
     return trace
+
+
+def _after_ours(trace: Optional[TracebackType]) -> Optional[TracebackType]:
+    # Python hides the frames of an import, but not where the runner's watch stands between them.
+    end = trace
+    while end is not None and _file(end).startswith("<frozen importlib"):
+        end = end.tb_next
+    if end is None or not is_runner(_file(end)):
+        return trace
+    while end is not None and is_runner(_file(end)):
+        end = end.tb_next
+    return _after_ours(end)
 
 
 def _files(trace: Optional[TracebackType]) -> "list[str]":
