@@ -205,7 +205,7 @@ def _function(machine: MachineFacts, device: Device) -> PciFunction | None:
     needs=("gpus", "machine"),
     tier="D",
     severity=Severity.INFO,
-    sources=("https://docs.kernel.org/admin-guide/numa_performance.html",),
+    sources=("https://docs.kernel.org/admin-guide/mm/numaperf.html",),
 )
 def numa(ctx: CheckContext) -> Iterator[Finding]:
     """All CPUs that this shell may use belong to another NUMA node than the GPU, so that every copy
