@@ -51,7 +51,7 @@ format: $(VENV)/.tested ## Put the code into its form
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.tested ## Measure against the peers, side by side
-	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 clean: ## Remove what was made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache tests/nvml_sim/build
