@@ -22,7 +22,7 @@ FUNCTIONS = (
     "PyGILState_Release",
     "PyRun_SimpleString",
 )
-LIBC_FUNCTIONS = ("mmap", "mprotect", "pthread_create", "pthread_detach", "pthread_self")
+LIBC_FUNCTIONS = ("madvise", "mmap", "mprotect", "pthread_create", "pthread_detach", "pthread_self")
 # Only free-threaded builds export it.
 _FREE_THREADED = "_Py_MergeZeroLocalRefcount"
 _CAP_SYS_PTRACE = 19

@@ -34,7 +34,7 @@ _CODE_ROOM = 4096
 _TEXT_AT = 0x100
 _ANSWER_ROOM = 65_536
 _STATE_NEW, _STATE_STARTED, _STATE_DONE, _STATE_CANCELLED = range(4)
-_READ_WRITE, _READ_EXECUTE, _PRIVATE_ANONYMOUS = 3, 5, 0x22
+_READ_WRITE, _READ_EXECUTE, _PRIVATE_ANONYMOUS, _WIPE_ON_FORK = 3, 5, 0x22, 18
 # x86-64 code of the thread: pthread_detach(pthread_self()); g = PyGILState_Ensure();
 # if (state: 0 -> 1 atomically) { if (!cancel) PyRun_SimpleString(text); else state = 3; }
 # PyGILState_Release(g). Its one argument, kept in rbx, is the block that _block() lays out.
@@ -49,8 +49,11 @@ _CALLED_BY_THREAD = (
     "pthread_self",
     "pthread_detach",
 )
-# The pending call: pthread_create(&block.thread, NULL, thread, block); return 0.
-_PENDING = bytes.fromhex("53 4889fb 488d7b38 31f6 488d15afffffff 4889d9 ff5340 31c0 5b c3")
+# The pending call: if (block.create) block.create(&block.thread, NULL, thread, block); return 0.
+# A child forked before the call's turn comes inherits the call, but finds the block wiped.
+_PENDING = bytes.fromhex(
+    "53 4889fb 488d7b38 31f6 488d15afffffff 4889d9 488b4340 4885c0 7402 ffd0 31c0 5b c3"
+)
 _PENDING_AT = 0x40
 
 # System calls in which a thread sleeps for as long as somebody else likes.
@@ -229,6 +232,9 @@ def _prepare(thread: Stopped, visitor: _Visitor) -> None:
     write_memory(pid, block, _block(functions) + text + b"\0")
     if _to_int(thread.call(functions["mprotect"], (code, _CODE_ROOM, _READ_EXECUTE))) != 0:
         raise PtraceError("its security policy forbids new code (SELinux execmem, or the like)")
+    arguments = (block, size - _CODE_ROOM, _WIPE_ON_FORK)
+    if _to_int(thread.call(functions["madvise"], arguments)) != 0:
+        raise PtraceError("its kernel is older than 4.14")
     visitor.block = block
 
 

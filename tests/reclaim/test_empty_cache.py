@@ -139,6 +139,28 @@ while True: re.match(r"(a+)+$", "a" * 22 + "b")
         assert visit(entrance(pid), source, timeout_s=60).answer == str(turn)
 
 
+def test_a_child_that_is_forked_before_the_code_s_turn_does_not_run_it(children):
+    # Between two bytecodes the call would get its turn, so sleep and fork are one C function.
+    library = children.folder / "nap.so"
+    text = "#include <unistd.h>\nint nap_and_fork(void) { usleep(600000); return fork(); }\n"
+    compile_ = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(library)]
+    subprocess.run(compile_, input=text, text=True, check=True)
+    code = f"""
+import ctypes, os, sys, time
+sys.visits = 0
+child = ctypes.PyDLL({str(library)!r}).nap_and_fork()
+time.sleep(0.3)
+print("child" if child == 0 else "parent", sys.visits, flush=True)
+if child == 0: os._exit(0)
+os.waitpid(child, 0)
+"""
+    pid = started(children, code)
+    source = "def run():\n    import sys\n    sys.visits += 1\n    return ''\n"
+    assert visit(entrance(pid), source, timeout_s=20).end is VisitEnd.DONE
+    told = children.child(pid).communicate(timeout=20)[0].splitlines()
+    assert sorted(told) == ["child 0", "parent 1"]
+
+
 def test_a_request_that_never_gets_its_turn_is_withdrawn_for_good(children):
     code = """
 import ctypes, sys, time
