@@ -55,12 +55,18 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("env", "gpudoctor.cli.env:env", "Report torch, CUDA, cuDNN, driver and devices."),
     Command(
+        "visible",
+        "gpudoctor.cli.visible:visible",
+        "Show which physical GPU each cuda:N is, and why.",
+    ),
+    Command(
         "profile", "gpudoctor.cli.profile:profile", "Run a script once and say where its time goes."
     ),
     Command("bench", "gpudoctor.cli.bench:bench", "Measure cuDNN's modes, or a script's settings."),
     Command(
         "serve", "gpudoctor.cli.serve:serve", "Run the daemon: Prometheus metrics and a JSON API."
     ),
+    Command("service", "gpudoctor.cli.service:service", "Run the daemon under systemd."),
     Command("metrics", "gpudoctor.cli.metrics:metrics", "Explain the metrics that serve gives."),
     Command(
         "dashboards",

@@ -20,6 +20,7 @@ SCHEMAS: dict[str, str] = {
     "empty-cache": "gpudoctor.model.injection:CacheReport",
     "profile": "gpudoctor.model.profile:Profile",
     "env": "gpudoctor.model.environment:EnvironmentReport",
+    "visible": "gpudoctor.model.visible:Visibility",
     "bench": "gpudoctor.model.bench:BenchReport",
     "recording": "gpudoctor.model.recording:Recording",
 }

@@ -6,7 +6,7 @@ import functools
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host.containers import read_text
 from gpudoctor.model.environment import DriverKind, DriverReport, GpuRow
+from gpudoctor.model.process import DeviceProcess
 from gpudoctor.model.readings import MigReading
 from gpudoctor.nvml.api import Nvml, NvmlCallError, NvmlUnavailableError
 
@@ -90,6 +91,20 @@ def _row(nvml: Nvml, index: int) -> GpuRow:
         return GpuRow(facts, device.mig())
     except NvmlCallError:
         return GpuRow(facts, MigReading())
+
+
+def uses_of(
+    nvml: Nvml, pid: int, gpus: Sequence[GpuRow], limit_s: float = LIMIT_S
+) -> tuple[tuple[GpuRow, DeviceProcess], ...]:
+    """The GPUs on whose process lists `pid` (of the host's namespace) stands."""
+    until = time.monotonic() + limit_s
+    calls = [(gpu, _Call(functools.partial(_processes, nvml, gpu.facts.index))) for gpu in gpus]
+    rows = [(gpu, call.result(until) or ()) for gpu, call in calls]
+    return tuple((gpu, process) for gpu, held in rows for process in held if process.pid == pid)
+
+
+def _processes(nvml: Nvml, index: int) -> tuple[DeviceProcess, ...]:
+    return nvml.device(index).processes()
 
 
 class _Call(Generic[T]):

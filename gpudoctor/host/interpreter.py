@@ -99,7 +99,7 @@ def of_process(pid: int, root: Path = Path("/")) -> Target:
         environ = environ_of(pid, root)
         cwd = str((folder / "cwd").readlink())
         words = (folder / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
-        elsewhere = _mount_namespace(folder) != _mount_namespace(root / "proc" / "self")
+        elsewhere = in_other_container(pid, root)
     except OSError as error:
         raise unreadable(pid, error) from error
     if not Path(executable).name.startswith(_NAMES):
@@ -115,6 +115,16 @@ def of_process(pid: int, root: Path = Path("/")) -> Target:
             hint="Run gpudoctor inside that container.",
         )
     return Target(_as_called(words[0], executable, environ, cwd), f"--pid {pid}", environ, cwd)
+
+
+def in_other_container(pid: int, root: Path = Path("/")) -> bool:
+    """Whether a process sees other files than we do.
+
+    Raises:
+        OSError: no such process, or no right to look.
+    """
+    proc = root / "proc"
+    return _mount_namespace(proc / str(pid)) != _mount_namespace(proc / "self")
 
 
 def _mount_namespace(folder: Path) -> str | None:

@@ -169,8 +169,9 @@ def _weaker(standing: Standing, odd: bool) -> Standing:
 
 def _odd_standing(blanks: str, sign: str, digits: str, tail: str) -> Standing:
     """`1abc` and `0-2` have been run, other spellings have not."""
-    seen = not blanks and not sign and re.match(r"[A-Za-z]|-[0-9]", tail) and tail[0] not in "xX"
-    plain = len(digits) == 1 and len(tail) <= len("ampere")
+    seen = not blanks and not sign and re.match(r"[A-Za-z]|-[0-9]", tail)
+    # 0x1 would be 1 if the number were read in C's own base.
+    plain = len(digits) == 1 and not tail.startswith(("x", "X"))
     return Standing.OBSERVED if seen and plain else Standing.UNVERIFIED
 
 
