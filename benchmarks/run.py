@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-# What is no measurement of its own.
-HELPERS = frozenset({"__init__", "common", "sim", "run"})
-
-
 def names() -> list[str]:
     """The measurements that there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in HELPERS)
+    return sorted(
+        path.stem
+        for path in FOLDER.glob("*.py")
+        if path.stem != "run" and "__main__" in path.read_text()
+    )
 
 
 def main(wanted: list[str]) -> int:
