@@ -49,11 +49,13 @@ class LoaderWatch:
         def __next__(iterator: Any) -> Any:  # noqa: N807
             if not watch._counts():
                 return plain_next(iterator)
-            begun = time.perf_counter()
+            begun, came = time.perf_counter(), False
             try:
-                return plain_next(iterator)
+                batch = plain_next(iterator)
+                came = True
+                return batch
             finally:
-                watch._waited(iterator, time.perf_counter() - begun)
+                watch._waited(iterator, time.perf_counter() - begun, came)
 
         def __iter__(loader: Any) -> Any:  # noqa: N807
             if not watch._counts():
@@ -85,13 +87,14 @@ class LoaderWatch:
             self.uses.append(use)
         return use
 
-    def _waited(self, iterator: Any, seconds: float) -> None:
+    def _waited(self, iterator: Any, seconds: float, came: bool) -> None:
         use: Optional[LoaderUse] = getattr(iterator, "_gpudoctor_use", None)
         if use is None:
             return
-        use.batches += 1
         use.wait_seconds += seconds
         if iterator._gpudoctor_first:
             iterator._gpudoctor_first = False
             use.first_wait_seconds += seconds
-        self._on_batch()
+        if came:
+            use.batches += 1
+            self._on_batch()

@@ -1,0 +1,91 @@
+"""Scripts that really have a fault, run for real: the first finding is the planted one and names its line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLANTED = Path(__file__).parents[1] / "fixtures" / "profile"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+pytestmark = pytest.mark.integration
+
+
+def profiled(script: Path, *arguments: str, options: tuple[str, ...] = ()) -> dict:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "gpudoctor", "profile", "--python", sys.executable, "--json"),
+            *options,
+            *(str(script), *arguments),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def planted_line(script: Path) -> str:
+    for number, line in enumerate(script.read_text().splitlines(), 1):
+        if "# planted" in line:
+            return f"{script}:{number}"
+    raise AssertionError(f"nothing is planted in {script}")
+
+
+@pytest.mark.parametrize(
+    ("name", "finding"),
+    [
+        ("loader_bound", "loader.starved"),
+        ("python_bound", "python.main-thread"),
+        ("tiny_operators", "operators.small"),
+        ("graph_growth", "memory.graph-kept"),
+        ("loop_optimizer", "optimizer.for-loop"),
+    ],
+)
+def test_the_first_finding_is_the_planted_one_and_names_its_line(name, finding):
+    script = PLANTED / f"{name}.py"
+    first = profiled(script)["findings"][0]
+    assert first["id"] == finding
+    assert first["source_line"] == planted_line(script)
+    assert first["gain_seconds"] is None or first["gain_seconds"] > 0
+
+
+def test_a_healthy_script_gets_no_complaint():
+    seen = profiled(PLANTED / "healthy.py")
+    assert seen["findings"] == []
+    assert seen["steps"]["count"] == 60
+    assert seen["window"]["steps"] >= 1
+    assert {one["name"] for one in seen["window"]["operators"]} > {"aten::mm", "aten::addmm"}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "steps"),
+    [("train_classifier", ("--epochs", "1"), 32), ("train_transformer", ("--steps", "20"), 20)],
+)
+def test_an_example_is_profiled(name, arguments, steps):
+    seen = profiled(EXAMPLES / f"{name}.py", *arguments)
+    assert seen["steps"]["count"] == steps
+    phases = {phase["name"]: phase["seconds"] for phase in seen["window"]["phases"]}
+    assert phases["backward"] > phases["optimizer"] > 0
+
+
+def test_what_the_script_computes_is_the_same_with_and_without_the_profiler():
+    script = EXAMPLES / "train_transformer.py"
+    plain = subprocess.run(
+        [sys.executable, str(script), "--steps", "12"], capture_output=True, text=True, timeout=100
+    )
+    watched = subprocess.run(
+        [
+            *(sys.executable, "-m", "gpudoctor", "profile", "--python", sys.executable, "--json"),
+            *(str(script), "--steps", "12"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert plain.returncode == watched.returncode == 0
+    assert plain.stdout in watched.stderr
