@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gpudoctor.model.snapshot import GpuEvent, Snapshot
+from gpudoctor.history.fresh import FreshEvents
+from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.render.metrics.view import OwnCost, Totals, View, XidTotal
 from gpudoctor.render.prometheus import exposition
 
@@ -40,7 +41,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._arrived = float("-inf")
         self._view = View(interval_seconds=interval_s, process_rows=process_rows)
-        self._last_event: GpuEvent | None = None
+        self._fresh = FreshEvents()
         self._failed_at: dict[tuple[str, str], float] = {}
         self._bodies: dict[tuple[str, bool], bytes] = {}
         self._made_of: View | None = None
@@ -87,7 +88,7 @@ class Ledger:
     def _totals(self, snapshot: Snapshot) -> Totals:
         before = self._view.totals
         xids = dict(before.xids)
-        for event in self._new(snapshot.events):
+        for event in self._fresh.of(snapshot.events):
             if event.kind == "xid":
                 known = xids.get((event.uuid, event.code))
                 xids[event.uuid, event.code] = XidTotal((known.count if known else 0) + 1, event.at)
@@ -100,18 +101,6 @@ class Ledger:
                 self._failed_at[key] = outcome.at
                 errors[key] += 1
         return Totals(before.samples + 1, xids, errors)
-
-    def _new(self, events: tuple[GpuEvent, ...]) -> tuple[GpuEvent, ...]:
-        """The events that came after those of the last snapshot."""
-        position = 0
-        for index in range(len(events) - 1, -1, -1):
-            # By identity: two equal events are two events.
-            if events[index] is self._last_event:
-                position = index + 1
-                break
-        if events:
-            self._last_event = events[-1]
-        return events[position:]
 
     def _own(self) -> OwnCost:
         resident = files = None

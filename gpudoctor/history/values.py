@@ -1,0 +1,67 @@
+"""What the flight recorder remembers, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpudoctor.model.snapshot import GpuEvent
+
+
+@dataclass(frozen=True, slots=True)
+class GpuPoint:
+    """A GPU over one stretch of time that begins at `at` (seconds since the epoch).
+
+    Means, but for memory and temperature, which are the highest. `up_ratio` is the share of samples
+    that the GPU answered, `slowed_ratio` the share in which something but idleness held its clocks
+    down.
+    """
+
+    at: float
+    up_ratio: float
+    utilization_ratio: float | None = None
+    sm_active_ratio: float | None = None
+    memory_used_bytes: int | None = None
+    power_watts: float | None = None
+    temperature_celsius: float | None = None
+    sm_clock_hertz: float | None = None
+    slowed_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuHistory:
+    """A GPU's points, oldest first, `step_seconds` apart where nothing is missing."""
+
+    uuid: str
+    index: int
+    name: str
+    memory_total_bytes: int | None
+    step_seconds: float
+    points: tuple[GpuPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpan:
+    """A process on a GPU, from when it was first seen there to when it was last. Seconds, bytes."""
+
+    pid: int
+    started: float | None
+    user: str | None
+    name: str | None
+    command: tuple[str, ...]
+    uuid: str
+    first_seen: float
+    last_seen: float
+    memory_peak_bytes: int | None
+    memory_last_bytes: int | None
+    sm_mean_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was remembered of a stretch of time."""
+
+    since: float
+    until: float
+    gpus: tuple[GpuHistory, ...]
+    processes: tuple[ProcessSpan, ...]
+    events: tuple[GpuEvent, ...]
