@@ -111,8 +111,6 @@ def profile(
 def _program(program: tuple[str, ...], module: str | None, code: str | None) -> Program:
     from gpudoctor.profile.launcher import Program
 
-    if module is not None and code is not None:
-        raise GpuDoctorError("-m and -c exclude each other", hint="Give one of them.")
     if module is not None:
         return Program("module", module, program)
     if code is not None:

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gpudoctor.model.finding import Severity
+from gpudoctor.model.profile import (
+    DeviceTime,
+    Growth,
+    LoaderTime,
+    OptimizerTime,
+    TorchDevice,
+    TorchFacts,
+)
+from gpudoctor.profile.rules.growth import assignment
+from gpudoctor.profile.rules.registry import findings, rules
+from tests.profile.build import STEPS, WINDOW, line, profile
+
+LOADER = LoaderTime(4.0, 100, 0, source_line="/home/me/main.py:3", epochs=2)
+ADAM = OptimizerTime("Adam", "a.py:1", "a.py:9", 100, 3.0, 60, "cpu", None, None)
+IDLE = DeviceTime(0.1, 300, 0.1, 10, 0.01, 0.0, 0.0)
+BUSY = replace(IDLE, busy_seconds=0.38)
+SMALL = replace(WINDOW, operator_calls=4000, operator_seconds=0.07, python_seconds=0.1)
+PYTHON = replace(WINDOW, operator_calls=40, operator_seconds=0.1, python_seconds=0.25)
+
+
+def ids(seen):
+    return [finding.id for finding in findings(seen)]
+
+
+def test_a_healthy_profile_gives_nothing():
+    assert ids(profile(loaders=(replace(LOADER, wait_seconds=0.2),), lines=(line(),))) == []
+
+
+def test_every_rule_has_a_name_and_says_what_it_looks_for():
+    assert len(rules()) >= 8
+    assert all(function.__doc__ for function in rules().values())
+
+
+def test_a_starved_step_names_the_line_of_the_dataset():
+    inside = line(42, 3.5, "data", "image = decode(path)")
+    (finding,) = findings(profile(loaders=(LOADER,), lines=(inside, line(3, 0.2, "data"))))
+    assert (finding.id, finding.gain_seconds) == ("loader.starved", 4.0)
+    assert finding.source_line == "/home/me/main.py:42"
+    assert "num_workers=2" in finding.fix.text
+
+
+def test_with_workers_a_starved_step_names_the_loop():
+    (finding,) = findings(
+        profile(loaders=(replace(LOADER, num_workers=4),), lines=(line(42, 3.5, "data"),))
+    )
+    assert finding.source_line == "/home/me/main.py:3"
+    assert "cheaper" in finding.fix.text
+
+
+def test_a_wait_is_no_loss_while_the_gpu_is_busy():
+    assert ids(profile(loaders=(LOADER,), window=replace(WINDOW, device=BUSY))) == []
+
+
+def test_workers_started_anew_each_epoch_are_found():
+    loader = replace(
+        LOADER,
+        num_workers=4,
+        epochs=10,
+        wait_seconds=2.2,
+        first_wait_seconds=2.0,
+        start_seconds=1.0,
+    )
+    found = {one.id: one for one in findings(profile(loaders=(loader,)))}
+    assert found["loader.restarts"].gain_seconds == pytest.approx(2.7)
+    kept = replace(loader, persistent_workers=True)
+    assert "loader.restarts" not in ids(profile(loaders=(kept,)))
+
+
+def test_python_in_the_step_is_found_with_the_line_that_is_not_torch():
+    lines = (line(5, 9.0, torch_seconds=8.9, text="y = model(x)"), line(8, 4.0, text="augment(x)"))
+    (finding,) = findings(profile(window=PYTHON, lines=lines))
+    assert (finding.id, finding.source_line) == ("python.main-thread", "/home/me/main.py:8")
+    assert finding.gain_seconds == pytest.approx(0.6235 * 10.1)
+
+
+def test_tiny_operators_are_found_and_not_taken_for_python():
+    (finding,) = findings(profile(window=SMALL, lines=(line(),)))
+    assert finding.id == "operators.small"
+    assert "1,000 tiny operators a step" in finding.summary
+
+
+def test_big_kernels_are_no_tiny_operators():
+    device = replace(IDLE, kernels=100, kernel_seconds=0.2)
+    assert "operators.small" not in ids(profile(window=replace(SMALL, device=device)))
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        replace(ADAM, fused=True),
+        replace(ADAM, foreach=True),
+        replace(ADAM, device="cuda"),
+        replace(ADAM, tensors=4),
+        replace(ADAM, seconds=0.5),
+    ],
+)
+def test_an_optimizer_that_is_fused_or_cheap_is_left_alone(good):
+    assert ids(profile(optimizers=(good,))) == []
+
+
+@pytest.mark.parametrize(
+    "bad", [ADAM, replace(ADAM, device="cuda", foreach=False), replace(ADAM, built_in=False)]
+)
+def test_an_optimizer_that_goes_one_by_one_is_found(bad):
+    (finding,) = findings(profile(optimizers=(bad,)))
+    assert (finding.id, finding.source_line) == ("optimizer.for-loop", "a.py:1")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"),
+    [
+        (((2, 10), (4, 20), (8, 40), (16, 80)), True),
+        (((1, 20_000), (2, 35_000), (4, 49_990), (8, 50_000)), False),
+        (((1, 6_000), (2, 12_000), (4, 24_000), (8, 50_000), (16, 50_000)), True),
+        (((2, 10), (4, 10), (8, 10), (16, 10)), False),
+        (((2, 10), (4, 20), (8, 10), (16, 20)), False),
+        (((1, 10), (2, 20), (4, 40)), False),
+    ],
+)
+def test_only_a_graph_that_grows_with_the_steps_is_a_kept_graph(sizes, found):
+    seen = findings(profile(growth=(Growth("main: total", "/none.py:1", sizes),)))
+    assert [one.id for one in seen] == (["memory.graph-kept"] if found else [])
+    assert all(one.severity is Severity.ERROR for one in seen)
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        ("total", "total += loss"),
+        ("total", "total = total + loss"),
+        ("losses", "losses.append(loss)"),
+        ("self.total", "self.total += loss"),
+        ("log['loss']", 'log["loss"] += loss'),
+    ],
+)
+def test_the_line_that_adds_to_a_variable_is_named(name, statement, tmp_path):
+    source = f"total = 0\ntotal += 1\ndef main(self, loss, log):\n    loss = 2\n    {statement}\n"
+    (tmp_path / "a.py").write_text(source)
+    growth = Growth(f"main: {name}", f"{tmp_path}/a.py:3", ())
+    assert assignment(growth) == f"{tmp_path}/a.py:5"
+
+
+def test_a_wait_for_the_gpu_names_the_line_that_waits():
+    device = replace(IDLE, sync_seconds=0.2)
+    seen = profile(
+        window=replace(WINDOW, device=device),
+        lines=(line(4, 5.0, text="y = model(x)"), line(9, 2.0, text="total += loss.item()")),
+    )
+    (finding,) = findings(seen)
+    assert (finding.id, finding.source_line) == ("sync.blocking", "/home/me/main.py:9")
+
+
+def test_a_wait_for_a_busy_gpu_is_no_finding():
+    device = replace(BUSY, sync_seconds=0.3)
+    assert ids(profile(window=replace(WINDOW, device=device))) == []
+
+
+def test_pageable_copies_are_found():
+    device = replace(IDLE, pageable_copy_seconds=0.1)
+    assert ids(profile(window=replace(WINDOW, device=device))) == ["copies.pageable"]
+
+
+def test_nearly_full_gpu_memory_is_found():
+    gpu = TorchDevice(0, "H200", memory_total_bytes=100, memory_peak_bytes=95, allocator_retries=0)
+    assert ids(profile(torch=TorchFacts("2.13", devices=(gpu,)))) == ["memory.nearly-full"]
+    roomy = replace(gpu, memory_peak_bytes=50)
+    assert ids(profile(torch=TorchFacts("2.13", devices=(roomy,)))) == []
+
+
+def test_errors_come_first_and_then_what_costs_most():
+    growth = Growth("main: total", "/none.py:1", ((2, 10), (4, 20), (8, 40), (16, 80)))
+    seen = profile(loaders=(LOADER,), optimizers=(ADAM,), growth=(growth,))
+    assert ids(seen) == ["memory.graph-kept", "loader.starved", "optimizer.for-loop"]
+
+
+def test_without_steps_nothing_is_claimed():
+    assert ids(profile(steps=None, loaders=(LOADER,), optimizers=(ADAM,), window=None)) == []
+    assert STEPS.count == 100

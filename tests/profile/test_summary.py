@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.profile.session import SamplesSeen
+from gpudoctor.profile.stacks import collapsed, functions, lines
+from gpudoctor.profile.summary import load_profile
+from tests.profile.build import event, session, trace
+
+TORCH = {"version": "2.13.0", "import_seconds": 1.0, "threads": 2}
+DONE = {"state": "done", "steps": 1, "seconds": 0.001, "trace": "trace.json"}
+SAMPLES = SamplesSeen(
+    interval_seconds=0.01,
+    samples=5,
+    functions=[
+        ("main", "/home/me/main.py", 1, True),
+        ("Linear.forward", "/lib/site-packages/torch/nn/linear.py", 9, False),
+        ("_Iter.__next__", "/lib/site-packages/torch/utils/data/dataloader.py", 3, False),
+        ("Set.__getitem__", "/home/me/data.py", 5, True),
+    ],
+    stacks=[
+        (0.5, True, [(0, 4)]),
+        (0.25, True, [(1, 10), (0, 4)]),
+        (1.0, True, [(3, 6), (2, 30), (0, 3)]),
+        (0.125, False, [(0, 2)]),
+        (0.5, True, []),
+    ],
+)
+
+
+def test_a_session_becomes_a_profile(tmp_path):
+    profile = load_profile(session(tmp_path), exit_code=4)
+    assert profile.run.exit_code == 4
+    assert profile.steps.count == 3
+    assert profile.steps.median_seconds == 0.1
+    assert profile.findings == ()
+    assert "did not import torch" in profile.notes[0]
+
+
+def test_a_trace_that_is_cut_off_costs_only_what_needs_it(tmp_path):
+    session(tmp_path, torch=TORCH, window=DONE)
+    (tmp_path / "trace.json").write_text('{"traceEvents": [')
+    profile = load_profile(tmp_path)
+    assert profile.window is None
+    assert profile.steps.count == 3
+    assert "trace.json cannot be read" in profile.notes[0]
+
+
+def test_a_trace_named_outside_of_the_folder_is_not_followed(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    trace(outside, [event("aten::mm", 0, 10)])
+    session(tmp_path / "s", torch=TORCH, window=DONE | {"trace": "../outside/trace.json"})
+    assert load_profile(tmp_path / "s").window is None
+
+
+def test_too_few_steps_are_said(tmp_path):
+    profile = load_profile(session(tmp_path, torch=TORCH))
+    assert "before a step could be profiled" in profile.notes[0]
+
+
+def test_a_process_that_was_gone_is_said(tmp_path):
+    profile = load_profile(session(tmp_path, ended={"how": "running"}))
+    assert any("its last seconds are missing" in note for note in profile.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ('{"format": 99}', "written by a newer gpudoctor"),
+        ('{"format": 1}', "cannot be read"),
+        ("[]", "cannot be read"),
+    ],
+)
+def test_a_session_that_cannot_be_read_is_an_error(content, message, tmp_path):
+    (tmp_path / "session.json").write_text(content)
+    with pytest.raises(GpuDoctorError, match=message):
+        load_profile(tmp_path)
+
+
+def test_a_folder_without_a_session_is_an_error(tmp_path):
+    with pytest.raises(GpuDoctorError, match="no session"):
+        load_profile(tmp_path)
+
+
+def test_samples_become_lines_of_the_users_code_by_phase():
+    seen = {(one.source_line, one.phase): one for one in lines(SAMPLES)}
+    assert set(seen) == {
+        ("/home/me/main.py:4", "step"),
+        ("/home/me/data.py:6", "data"),
+        ("/home/me/main.py:2", "start"),
+    }
+    step = seen["/home/me/main.py:4", "step"]
+    assert (step.total_seconds, step.self_seconds, step.torch_seconds) == (0.75, 0.5, 0.25)
+
+
+def test_samples_become_functions_by_their_own_time():
+    first, *_ = functions(SAMPLES)
+    assert (first.name, first.self_seconds, first.total_seconds) == ("Set.__getitem__", 1.0, 1.0)
+    main = next(one for one in functions(SAMPLES) if one.name == "main")
+    assert (main.self_seconds, main.total_seconds) == (0.625, 1.875)
+
+
+def test_collapsed_stacks_are_root_first_with_microseconds():
+    assert "main (main.py:4);Linear.forward (linear.py:10) 250000\n" in collapsed(SAMPLES)
+
+
+def test_what_the_codec_writes_has_the_promised_names(tmp_path):
+    from gpudoctor.model.codec import envelope, to_builtins
+
+    profile = load_profile(session(tmp_path))
+    written = json.loads(envelope("gpudoctor.profile/1", to_builtins(profile)))
+    assert written["schema"] == "gpudoctor.profile/1"
+    assert {"findings", "run", "steps", "window", "loaders"} <= set(written)
