@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ LIBC_FUNCTIONS = ("madvise", "mmap", "mprotect", "pthread_create", "pthread_deta
 _FREE_THREADED = "_Py_MergeZeroLocalRefcount"
 _CAP_SYS_PTRACE = 19
 _LIBC = re.compile(r"/(?:libc|libpthread|ld-musl)[-.]")
+_PATIENCE_S = 2.0
 _OLDEST, _NEWEST = (3, 9), (3, 13)
 _VERSION = re.compile(r"python(\d)\.(\d+)")
 _STATES = {
@@ -56,7 +58,7 @@ def entrance(pid: int, *, root: Path = PROC) -> Entrance:
     """
     if os.uname().machine != "x86_64":
         raise _refused(pid, f"entering a process is untested on {os.uname().machine}", None)
-    stat = read_stat(root, pid)
+    stat = _settled(root, pid)
     if stat is None:
         raise GpuDoctorError(f"there is no process {pid}", hint="See `gpudoctor ps`.")
     status = parse_status(read_text(root / str(pid) / "status") or "")
@@ -65,6 +67,16 @@ def entrance(pid: int, *, root: Path = PROC) -> Entrance:
     _check_oddities(pid, status)
     functions, version = _functions(pid, root)
     return Entrance(pid, stat.start_ticks, functions, version)
+
+
+def _settled(root: Path, pid: int) -> Stat | None:
+    """Its stat, once it does not wait for a disk or for a child to begin, as every process may."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        stat = read_stat(root, pid)
+        if stat is None or stat.state != "D" or time.monotonic() > until:
+            return stat
+        time.sleep(0.005)
 
 
 def _refused(
