@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.widgets import Input
 
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import UNICODE, Glyphs
@@ -74,6 +76,11 @@ class GpuDoctorApp(App[None]):
     def _show(self) -> None:
         if self.snapshot is not None and isinstance(self.screen, ShowsSnapshots):
             self.screen.show_snapshot(self.snapshot)
+
+    def on_key(self, event: events.Key) -> None:
+        """Give to the filter what was typed ahead of it: such keys went to the table before it opened."""
+        if event.is_printable and isinstance(self.focused, Input):
+            self.focused.post_message(events.Key(event.key, event.character))
 
     def action_help(self) -> None:
         """The keys of the screen that is shown."""

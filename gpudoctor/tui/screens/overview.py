@@ -162,7 +162,8 @@ class OverviewScreen(LiveScreen):
         """Type words that a process must have."""
         box = self.query_one("#filter", Input)
         box.display = True
-        box.focus()
+        # At once, not at the next turn of the loop: what is typed ahead belongs to the filter.
+        self.set_focus(box)
 
     def action_clear(self) -> None:
         """Leave the filter and forget it."""

@@ -1,0 +1,140 @@
+"""The installed program in a real terminal, on the demo and on the simulated driver."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+
+import pytest
+
+from tests.integration.terminal import GPUDOCTOR, Terminal
+from tests.nvml_sim.presets import FIRST_PID
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch):
+    monkeypatch.setenv("GPUDOCTOR_CONFIG", os.devnull)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def row_of(text: str, gpu: int) -> str:
+    """The line of a GPU in the table."""
+    found = re.search(rf"^\s*{gpu} H100.*$", text, re.MULTILINE)
+    return found.group() if found else ""
+
+
+def test_the_demo_opens_answers_keys_and_leaves_the_terminal_as_it_was():
+    with Terminal(GPUDOCTOR, "--demo") as terminal:
+        terminal.wait("sweep.py")
+        assert "SIMULATED" in terminal.lines()[0]
+        terminal.type("?")
+        terminal.wait("Sort by GPU memory")
+        terminal.type("Escape")
+        terminal.wait(lambda text: "Sort by GPU memory" not in text)
+        terminal.type("/", "sweep")
+        terminal.wait(lambda text: "sweep.py" in text and "train.py" not in text)
+        terminal.type("Escape")
+        terminal.wait("train.py")
+        terminal.type("q")
+        terminal.wait("left-with-0")
+        assert "SIMULATED" not in terminal.text()
+
+
+def test_ctrl_c_ends_it():
+    with Terminal(GPUDOCTOR, "--demo") as terminal:
+        terminal.wait("sweep.py")
+        terminal.type("C-c")
+        terminal.wait("left-with-0")
+
+
+def test_it_follows_the_size_of_the_terminal():
+    with Terminal(GPUDOCTOR, "--demo", width=80, height=24) as terminal:
+        terminal.wait("sweep.py")
+        assert "TENSOR" not in terminal.text()
+        terminal.resize(200, 50)
+        terminal.wait("TENSOR")
+        terminal.resize(80, 24)
+        terminal.wait(lambda text: "TENSOR" not in text and "sweep.py" in text)
+
+
+def test_once_prints_a_frame_on_the_terminal_and_leaves():
+    with Terminal(GPUDOCTOR, "--demo", "--once", width=120, height=40) as terminal:
+        terminal.wait("left-with-0")
+        assert "sweep.py" in terminal.text()
+        assert all(len(line) <= 120 for line in terminal.lines())
+
+
+@pytest.mark.parametrize("how", ["option", "locale"])
+def test_a_terminal_without_unicode_is_drawn_in_ascii(how):
+    env = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
+    words = (GPUDOCTOR, "--demo", "--ascii") if how == "option" else (GPUDOCTOR, "--demo")
+    with Terminal(*words, env=env if how == "locale" else None) as terminal:
+        terminal.wait("sweep.py")
+        assert terminal.text().isascii()
+
+
+def test_it_is_painted_on_the_terminal_even_where_stderr_goes_to_a_file(tmp_path):
+    with Terminal(GPUDOCTOR, "--demo", f"2>{tmp_path / 'errors'}") as terminal:
+        terminal.wait("sweep.py")
+        terminal.type("q")
+        terminal.wait("left-with-0")
+    assert (tmp_path / "errors").read_text() == ""
+
+
+def test_a_mistaken_theme_is_told_before_the_screen_is_taken(tmp_path):
+    settings = tmp_path / "config.toml"
+    settings.write_text('[tui]\ntheme = "drak"\n')
+    with Terminal(GPUDOCTOR, "--demo", "--config", str(settings)) as terminal:
+        terminal.wait("left-with-2")
+        assert "Did you mean dark?" in terminal.text()
+
+
+def test_the_driver_is_shown_and_not_marked_as_simulated(nvml_sim):
+    with Terminal(GPUDOCTOR, env=nvml_sim.env, height=40) as terminal:
+        terminal.wait(str(FIRST_PID))
+        assert "580.95.05" in terminal.lines()[0]
+        assert "SIMULATED" not in terminal.text()
+        assert [bool(row_of(terminal.text(), gpu)) for gpu in range(8)] == [True] * 8
+
+
+def test_a_hung_gpu_is_marked_the_others_go_on_and_every_key_works(nvml_sim):
+    with Terminal(GPUDOCTOR, env=nvml_sim.env, height=40) as terminal:
+        terminal.wait(str(FIRST_PID))
+        nvml_sim.machine.hang("*", 60, gpu=2)
+        terminal.wait(lambda text: "stale" in row_of(text, 2))
+        assert re.search(r"GPU 2 has not answered for \d+s", terminal.text())
+        nvml_sim.machine.gpus[3].temperature = 77
+        nvml_sim.save()
+        terminal.wait(lambda text: "77°C" in row_of(text, 3))
+        terminal.type("?")
+        assert terminal.wait("Sort by GPU memory") < 2
+        terminal.type("Escape")
+        terminal.wait(lambda text: "Sort by GPU memory" not in text)
+        terminal.type("q")
+        assert terminal.wait("left-with-0") < 4
+
+
+def test_a_lost_gpu_and_an_xid_are_told(nvml_sim):
+    with Terminal(GPUDOCTOR, env=nvml_sim.env, height=40, width=120) as terminal:
+        terminal.wait(str(FIRST_PID))
+        nvml_sim.machine.xid(5, 79)
+        terminal.wait("GPU 5: Xid 79: GPU has fallen off the bus")
+        nvml_sim.machine.lose(5)
+        terminal.wait(lambda text: "lost" in row_of(text, 5))
+        terminal.type("e")
+        terminal.wait("restart the machine")
+
+
+def test_without_a_driver_the_reason_is_told_and_nothing_is_painted(tmp_path):
+    env = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    if os.path.exists("/dev/nvidiactl"):
+        pytest.skip("this machine has a driver")
+    with Terminal(GPUDOCTOR, env=env) as terminal:
+        terminal.wait("left-with-3")
+        assert "error: " in terminal.text()
