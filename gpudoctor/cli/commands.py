@@ -60,6 +60,9 @@ COMMANDS: tuple[Command, ...] = (
         "Show which physical GPU each cuda:N is, and why.",
     ),
     Command(
+        "pick", "gpudoctor.cli.pick:pick", "Choose free GPUs; print them or run a command on them."
+    ),
+    Command(
         "profile", "gpudoctor.cli.profile:profile", "Run a script once and say where its time goes."
     ),
     Command("bench", "gpudoctor.cli.bench:bench", "Measure cuDNN's modes, or a script's settings."),

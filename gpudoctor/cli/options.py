@@ -7,6 +7,7 @@ import re
 import click
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
 
 
@@ -20,3 +21,39 @@ def span(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     if found is None or float(found[1]) <= 0:
         raise click.BadParameter(f"{value!r} is no span of time: give it as 90s, 5m or 1h.")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """The bytes of an amount such as 20GiB, 20GB, 512M or 1.5T; a callback of an option.
+
+    A unit without the `i` is decimal where it ends in B (20GB) and binary where it does not (20G), as
+    most tools have it.
+
+    Raises:
+        click.BadParameter: it is no such amount.
+    """
+    if value is None:
+        return None
+    found = _SIZE.fullmatch(value.strip())
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no amount of memory: give it as 20GiB or 512MiB.")
+    number, letter, binary = found.groups()
+    decimal = not binary and value.strip().lower().endswith("b")
+    return int(float(number) * (1000 if decimal else 1024) ** " kmgtp".index(letter.lower() or " "))
+
+
+def ratio(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """The share, 0 to 1, of a percentage such as 10 or 10%; a callback of an option.
+
+    Raises:
+        click.BadParameter: it is no number from 0 to 100.
+    """
+    if value is None:
+        return None
+    try:
+        percent = float(value.strip().removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= 100:
+        raise click.BadParameter(f"{value!r} is no percentage: give a number from 0 to 100.")
+    return percent / 100

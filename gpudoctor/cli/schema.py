@@ -21,6 +21,7 @@ SCHEMAS: dict[str, str] = {
     "profile": "gpudoctor.model.profile:Profile",
     "env": "gpudoctor.model.environment:EnvironmentReport",
     "visible": "gpudoctor.model.visible:Visibility",
+    "pick": "gpudoctor.model.pick:Pick",
     "bench": "gpudoctor.model.bench:BenchReport",
     "recording": "gpudoctor.model.recording:Recording",
 }
