@@ -138,6 +138,10 @@ class CheckContext:
         """The script that is checked."""
         return self.need("script", self.script, "no script was given")
 
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables."""
+        return self.need("environ", self.environ or None, "the environment was not examined")
+
     def variable(self, name: str) -> str:
         """The environment variable's value.
 
@@ -161,5 +165,5 @@ NEEDS: dict[str, Callable[[CheckContext], object]] = {
     "library path": CheckContext.libraries_first,
     "kernel log": CheckContext.the_log,
     "script": CheckContext.the_script,
-    "environment variables": lambda ctx: ctx.environ,
+    "environment variables": CheckContext.variables,
 }

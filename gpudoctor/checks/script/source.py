@@ -11,6 +11,7 @@ from pathlib import Path
 from gpudoctor.errors import GpuDoctorError
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+_LINE = 100
 Loop = ast.For | ast.AsyncFor | ast.While
 
 
@@ -112,6 +113,52 @@ class Script:
                 found.append(above)
             below = above
         return found
+
+    def conditional(self, node: ast.AST, within: ast.AST) -> bool:
+        """Whether `node` runs only sometimes when `within` runs: below an `if`, `try` handler, `match`."""
+        below = node
+        for above in self.ancestors(node):
+            if above is within:
+                return False
+            if isinstance(above, ast.If | ast.IfExp | ast.Match | ast.ExceptHandler | ast.BoolOp):
+                return True
+            below = above
+        return below is not within
+
+    def same_run(self, first: ast.AST, second: ast.AST) -> bool:
+        """Whether one run of one function can reach both: not in two branches, not in two functions."""
+        if self.function_of(first) is not self.function_of(second):
+            return False
+        around = {id(node): child for child, node in self._chain(first)}
+        for child, node in self._chain(second):
+            if id(node) in around:
+                return not self._two_branches(node, around[id(node)], child)
+        return True
+
+    def _chain(self, node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+        below = node
+        for above in self.ancestors(node):
+            yield below, above
+            below = above
+
+    @staticmethod
+    def _two_branches(node: ast.AST, first: ast.AST, second: ast.AST) -> bool:
+        if isinstance(node, ast.If | ast.IfExp):
+            body = node.body if isinstance(node.body, list) else [node.body]
+            return (first in body) != (second in body)
+        if isinstance(node, ast.Try):
+            in_handlers = [part in node.handlers for part in (first, second)]
+            return in_handlers[0] != in_handlers[1] or (all(in_handlers) and first is not second)
+        return isinstance(node, ast.Match) and first is not second
+
+    def where(self, node: ast.AST) -> str:
+        """The place as a finding names it, `train.py:12`."""
+        return f"{self.path}:{getattr(node, 'lineno', 0)}"
+
+    def line(self, node: ast.AST) -> str:
+        """The first line of the statement that holds `node`, as it is written in a normal form."""
+        written = ast.unparse(self.statement_of(node)).splitlines()[0]
+        return written if len(written) <= _LINE else written[: _LINE - 1] + "…"
 
 
 def parse(path: Path) -> Script:
