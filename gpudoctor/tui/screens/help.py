@@ -73,6 +73,6 @@ class HelpScreen(ModalScreen[None]):
     def _text(self) -> Text:
         text = Text()
         for keys, words in self._lines:
-            text.append(f"{keys:>14}", "bold")
+            text.append(f"{keys:>21}", "bold")
             text.append(f"  {words}\n")
         return text

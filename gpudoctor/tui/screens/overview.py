@@ -7,8 +7,8 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.widgets import Footer, Input
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Footer, Input, Label
 
 from gpudoctor import units
 from gpudoctor.model.snapshot import DeviceState, Snapshot
@@ -64,14 +64,15 @@ class OverviewScreen(LiveScreen):
         yield Vertical(
             Grid(processes.COLUMNS, empty="No process uses a GPU.", dom_id="processes"), id="rest"
         )
-        yield Input(
-            placeholder="filter: words, gpu:3, user:ana, pid:123", id="filter", compact=True
-        )
+        with Horizontal(id="filter-bar"):
+            yield Label("filter ")
+            yield Input(placeholder="words, gpu:3, user:ana, pid:123", id="filter", compact=True)
+            yield Label(id="found")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Give the keys to the processes."""
-        self.query_one("#filter").display = False
+        self.query_one("#filter-bar").display = False
         self._table.mark_sorted(self._order.key, self._order.down)
         self.query_one("#title", Lines).show((title_cells(None),))
 
@@ -126,6 +127,7 @@ class OverviewScreen(LiveScreen):
             for process in processes.ordered(chosen, self._order)
         ]
         self._table.show(rows)
+        self.query_one("#found", Label).update(f" {len(rows)} of {len(snapshot.processes)}")
 
     def _show_graphs(self, snapshot: Snapshot) -> None:
         graphs, history = self.query_one("#graphs", Graphs), self.doctor.history
@@ -161,7 +163,7 @@ class OverviewScreen(LiveScreen):
     def action_filter(self) -> None:
         """Type words that a process must have."""
         box = self.query_one("#filter", Input)
-        box.display = True
+        self.query_one("#filter-bar").display = True
         # At once, not at the next turn of the loop: what is typed ahead belongs to the filter.
         self.set_focus(box)
 
@@ -169,7 +171,7 @@ class OverviewScreen(LiveScreen):
         """Leave the filter and forget it."""
         box = self.query_one("#filter", Input)
         box.value = ""
-        box.display = False
+        self.query_one("#filter-bar").display = False
         self._table.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -180,7 +182,7 @@ class OverviewScreen(LiveScreen):
     def on_input_submitted(self) -> None:
         """Keep the filter and go back to the rows."""
         box = self.query_one("#filter", Input)
-        box.display = bool(box.value)
+        self.query_one("#filter-bar").display = bool(box.value)
         self._table.focus()
 
     def action_sort(self) -> None:
