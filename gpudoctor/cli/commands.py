@@ -53,6 +53,8 @@ COMMANDS: tuple[Command, ...] = (
         "gpudoctor.cli.empty_cache:empty_cache",
         "Give back what torch caches inside a live process.",
     ),
+    Command("park", "gpudoctor.cli.park:park", "Move a process's GPU memory to the host."),
+    Command("unpark", "gpudoctor.cli.park:unpark", "Bring parked processes back to their GPUs."),
     Command("env", "gpudoctor.cli.env:env", "Report torch, CUDA, cuDNN, driver and devices."),
     Command(
         "visible",

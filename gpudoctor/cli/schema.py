@@ -18,6 +18,7 @@ SCHEMAS: dict[str, str] = {
     "orphans": "gpudoctor.model.orphan:Orphan",
     "kill": "gpudoctor.model.ending:KillReport",
     "empty-cache": "gpudoctor.model.injection:CacheReport",
+    "park": "gpudoctor.model.parking:ParkReport",
     "profile": "gpudoctor.model.profile:Profile",
     "env": "gpudoctor.model.environment:EnvironmentReport",
     "visible": "gpudoctor.model.visible:Visibility",
