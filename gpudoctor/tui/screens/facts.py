@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
@@ -19,9 +20,8 @@ from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.widgets.lines import Lines
 
 _GRAPH_ROWS = 6
-_COLUMN_WIDTH = 64
+_COLUMN_WIDTH = 72
 _NAME_WIDTH = 25
-_STYLES = {Level.DIM: "dim", Level.WARN: "bold", Level.BAD: "bold reverse"}
 
 
 class FactsScreen(LiveScreen):
@@ -46,16 +46,28 @@ class FactsScreen(LiveScreen):
         table.add_row(*(self._column(part) for part in balanced(blocks, across)))
         self.query_one("#facts", Static).update(table)
 
-    def _column(self, blocks: list[list[Fact]]) -> Text:
-        text, set_ = Text(), self.doctor.glyphs
+    def _column(self, blocks: list[list[Fact]]) -> Group:
+        parts: list[RenderableType] = []
         for block in blocks:
-            for fact in block:
-                if fact.heading:
-                    text.append(f"\n{set_.text(fact.name)}\n", "bold underline")
-                    continue
-                text.append(f"{set_.text(fact.name):>{_NAME_WIDTH}}  ", "dim")
-                text.append(set_.text(fact.value) + "\n", _STYLES.get(fact.level, ""))
-        return text
+            if block[0].heading:
+                parts.append(Text(f"\n{self.doctor.glyphs.text(block[0].name)}", "bold underline"))
+            parts.append(self._block([fact for fact in block if not fact.heading]))
+        return Group(*parts)
+
+    def _block(self, facts: list[Fact]) -> Table:
+        colours, set_ = self.app.theme_variables, self.doctor.glyphs
+        styles = {
+            Level.DIM: colours["dim"],
+            Level.WARN: f"bold {colours['warning']}",
+            Level.BAD: f"bold {colours['error']}",
+        }
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(width=_NAME_WIDTH, justify="right", style=colours["dim"])
+        table.add_column(overflow="fold")
+        for fact in facts:
+            value = Text(set_.text(fact.value), styles.get(fact.level, ""))
+            table.add_row(Text(set_.text(fact.name)), value)
+        return table
 
     def show_history(self, title: str, values: list[float | None]) -> None:
         """Show one graph above the facts; `values` are shares of 1."""

@@ -1,0 +1,76 @@
+"""Takes the pictures of docs/images from the program itself, on the machine of --demo at a fixed moment.
+
+python -m tools.pictures
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.nvml.demo import DemoTimeline
+from gpudoctor.tui.app import GpuDoctorApp
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+OPENED_AT = 1_790_000_000.0
+SECONDS = 90
+PICTURES: dict[str, tuple[int, int, tuple[str, ...]]] = {
+    "overview": (120, 36, ()),
+    "events": (120, 16, ("e",)),
+    "device": (150, 48, ("shift+tab", *["down"] * 6, "enter")),
+}
+
+
+class OneLook:
+    """A feed that shows one snapshot and no more."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._show: Callable[[Snapshot], None] | None = None
+
+    def subscribe(self, fn: Callable[[Snapshot], None]) -> Callable[[], None]:
+        self._show = fn
+        return lambda: None
+
+    def start(self) -> None:
+        if self._show is not None:
+            self._show(self._snapshot)
+
+    def stop(self) -> None:
+        self._show = None
+
+
+def moment(timeline: DemoTimeline, second: float) -> Snapshot:
+    """The demo machine at this second, with its events so far."""
+    return replace(timeline.at(second), events=timeline.events_until(second))
+
+
+async def take(width: int, height: int, keys: tuple[str, ...]) -> str:
+    """The SVG of the screen that these keys lead to."""
+    timeline = DemoTimeline(OPENED_AT)
+    app = GpuDoctorApp(OneLook(moment(timeline, SECONDS)))
+    for second in range(SECONDS):
+        app.history.add(moment(timeline, second))
+    async with app.run_test(size=(width, height)) as pilot:
+        await pilot.pause(0.2)
+        await pilot.press(*keys)
+        await pilot.pause(0.2)
+        return app.export_screenshot(title="gpudoctor --demo")
+
+
+def main() -> None:
+    """Write every picture."""
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for name, (width, height, keys) in PICTURES.items():
+        (IMAGES / f"{name}.svg").write_text(asyncio.run(take(width, height, keys)))
+
+
+if __name__ == "__main__":
+    main()
