@@ -14,15 +14,21 @@ from gpudoctor.model.bench import BenchResult, Difference, Equality, Operator, R
 
 @dataclass(slots=True)
 class Rounds:
-    """All runs of one setting, in the order of the rounds; `failure` ends them."""
+    """All runs of one setting, in the order of the rounds; `failure` ends them.
+
+    `no_change`: the failure is that nothing could be changed. `seconds` is what all runs took.
+    """
 
     setting: str
     runs: list[Mapping[str, Any]] = field(default_factory=list)
     failure: str | None = None
+    no_change: bool = False
+    seconds: float = 0.0
 
     def add(self, ended: Ended) -> None:
         """Takes a run's result, or the reason why there is none."""
         result = ended.result
+        self.seconds += ended.seconds
         if result is None or "error" in result or not result.get("step_seconds"):
             self.failure = why(ended)
         else:
@@ -30,14 +36,24 @@ class Rounds:
 
     @property
     def medians(self) -> list[float]:
-        """Seconds of the median step of each round."""
+        """Seconds of a step in each round: the median one."""
         return [statistics.median(run["step_seconds"]) for run in self.runs]
+
+    @property
+    def means(self) -> list[float]:
+        """Seconds of a step in each round: the mean, since a stall at every eighth batch counts too."""
+        return [run["window_seconds"] / len(run["step_seconds"]) for run in self.runs]
 
 
 def why(ended: Ended) -> str:
     """Why a child brought no result, in a few words."""
-    if ended.result is not None and "error" in ended.result:
-        return str(ended.result["error"])
+    result = ended.result
+    if result is not None and "error" in result:
+        return str(result["error"])
+    if result is not None and result.get("how") not in (None, "finished", "stopped"):
+        return str(result["how"])
+    if result is not None:
+        return f"it made only {result['steps']} steps"
     if ended.timed_out:
         return "the time was up"
     last = ended.tail.splitlines()[-1:] or [""]

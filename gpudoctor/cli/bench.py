@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gpudoctor.cli.options import span
+from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.bench import BenchReport
 
 
@@ -30,6 +32,48 @@ class _ScriptOrCommand(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Only what has a name that a user types."""
         return [name for name in super().list_commands(ctx) if name != _SCRIPT]
+
+
+class _ScriptCommand(click.Command):
+    """Takes its own options before the script's name, and after it as far as a `--`."""
+
+    allow_interspersed_args = False
+    ignore_unknown_options = False
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Moves options of ours that stand behind the script's name in front of it."""
+        before, found = self._split(ctx, args)
+        if not found:
+            return super().parse_args(ctx, args)
+        takes_value = {
+            name: not getattr(option, "is_flag", False)
+            for option in self.params
+            for name in option.opts
+            if name.startswith("--")
+        }
+        ours: list[str] = []
+        theirs: list[str] = []
+        rest = list(found[1:])
+        while rest:
+            word = rest.pop(0)
+            name, equals, _ = word.partition("=")
+            if word == "--":
+                theirs += rest
+                break
+            if name not in takes_value:
+                theirs.append(word)
+                continue
+            ours.append(word)
+            if takes_value[name] and not equals and rest:
+                ours.append(rest.pop(0))
+        if ours:
+            said = " ".join(ours)
+            click.echo(f"taken as gpudoctor's: {said} (the script's own stand after --)", err=True)
+        return super().parse_args(ctx, [*before, *ours, found[0], *theirs])
+
+    def _split(self, ctx: click.Context, args: list[str]) -> tuple[list[str], list[str]]:
+        _, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        return args[: len(args) - len(rest)], rest
 
 
 _SCRIPT = "SCRIPT"
@@ -78,6 +122,74 @@ def cudnn(
     )
     with launcher(target.executable, target.environ) as launch:
         _show(run(plan, launch, _progress), as_json=as_json)
+
+
+@bench.command(_SCRIPT, cls=_ScriptCommand)
+@click.argument("script", metavar="main.py")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--try", "tried", metavar="SETTING[,SETTING]...", show_default=True, default=None,
+    help="num-workers=0..8, prefetch=4, pin-memory, persistent-workers, fused-optimizer, "
+    "channels-last, amp, cudnn-benchmark, tf32, deterministic (all these by default), compile.",
+)  # fmt: skip
+@click.option("--steps", type=click.IntRange(2), default=50, show_default=True, metavar="N")
+@click.option("--warmup", type=click.IntRange(1), default=5, show_default=True, metavar="N")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, metavar="N")
+@click.option("--budget", callback=span, default="5m", show_default=True, metavar="TIME")
+@click.option("--cwd-copy", is_flag=True, help="Run in a fresh copy of this folder each time.")
+@click.option("--module", is_flag=True, help="main.py is the name of a module, as for python -m.")
+@click.option("--python", metavar="PY", help="The interpreter, or the folder of its environment.")
+@click.option(
+    "--apply", type=click.Choice(["best"]), help="Print the best edit's patch; edits nothing."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.bench/1).")
+def script(
+    script: str, arguments: tuple[str, ...], python: str | None, apply: str | None, as_json: bool,
+    **wanted: Any,
+) -> None:  # fmt: skip
+    """Run main.py several times, each time with one setting changed, and say what is gained.
+
+    Options may also stand after main.py. What belongs to the script itself stands after `--`.
+    """
+    from gpudoctor.bench import whatif
+    from gpudoctor.bench.children import launcher
+    from gpudoctor.bench.settings import DEFAULT, parse
+    from gpudoctor.host.interpreter import find
+
+    if not wanted["module"] and not Path(script).exists():
+        raise GpuDoctorError(f"there is no script {script}", hint="Try: gpudoctor bench --help")
+    target = find(python)
+    plan = whatif.Plan(
+        kind="module" if wanted["module"] else "script",
+        target=script,
+        arguments=arguments,
+        wanted=parse(wanted["tried"] or DEFAULT),
+        steps=wanted["steps"],
+        warmup=wanted["warmup"],
+        rounds=wanted["rounds"],
+        budget_s=wanted["budget"],
+        copy_from=Path.cwd() if wanted["cwd_copy"] else None,
+    )
+    with launcher(target.executable, target.environ) as launch:
+        report = whatif.run(plan, launch, _progress)
+    if apply is None:
+        _show(report, as_json=as_json)
+    else:
+        _patch(report)
+
+
+def _patch(report: BenchReport) -> None:
+    """The best edit's patch on stdout, the verdict on stderr."""
+    for verdict in report.verdicts:
+        click.echo(verdict, err=True)
+    gains = [r for r in report.results if r.speedup is not None and r.speedup.faster]
+    best = max(gains, key=lambda r: r.speedup.value if r.speedup else 0.0, default=None)
+    if best is None or best.edit is None:
+        click.echo("There is nothing to apply.", err=True)
+    elif best.edit.patch is None:
+        click.echo(f"There is no patch for it. To change by hand: {best.edit.text}", err=True)
+    else:
+        click.echo(best.edit.patch, nl=False)
 
 
 def _names(listed: str) -> tuple[str, ...]:
