@@ -24,6 +24,7 @@ SCHEMAS: dict[str, str] = {
     "visible": "gpudoctor.model.visible:Visibility",
     "pick": "gpudoctor.model.pick:Pick",
     "bench": "gpudoctor.model.bench:BenchReport",
+    "history": "gpudoctor.history.values:History",
     "recording": "gpudoctor.model.recording:Recording",
 }
 

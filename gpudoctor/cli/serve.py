@@ -16,6 +16,8 @@ from gpudoctor.errors import GpuDoctorError
 
 if TYPE_CHECKING:
     from gpudoctor.daemon.ledger import Ledger
+    from gpudoctor.history.recorder import Recorder
+    from gpudoctor.sampling.sampler import Sampler
 
 
 @click.command()
@@ -39,6 +41,13 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the metrics to PATH for node_exporter; then listen only where --listen says.",
 )
+@click.option(
+    "--history",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Record to FILE.  [history.sqlite3 in your state folder]",
+)
+@click.option("--no-history", is_flag=True, help="Record nothing.")
 @click.option("--wait-for-driver", is_flag=True, help="Without a driver, wait for it.")
 @click.pass_context
 def serve(
@@ -47,6 +56,8 @@ def serve(
     interval: float | None,
     processes: int,
     textfile: Path | None,
+    history: Path | None,
+    no_history: bool,
     wait_for_driver: bool,
 ) -> None:
     """Sample this machine and answer over HTTP, until Ctrl-C or SIGTERM.
@@ -54,6 +65,9 @@ def serve(
     /metrics is for Prometheus, /api/v1/snapshot is JSON, /healthz and /readyz are for supervisors.
     Without --processes, processes are told of by user and GPU only, since a pid is a label that
     never comes back. Nothing that is asked for over HTTP changes anything on the machine.
+
+    What is sampled is recorded too, for `gpudoctor history`; a simulated or replayed machine only
+    where --history names a file.
     """
     config = ctx.obj["config"]
     settings = load(Path(config) if config else None).serve
@@ -61,15 +75,61 @@ def serve(
         listen = (settings.listen,)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     from gpudoctor.daemon.ledger import Ledger
+    from gpudoctor.daemon.service import Service
 
     every = interval or settings.interval_seconds
+    made_up = bool(ctx.obj["demo"] or ctx.obj["replay"])
+    recorder = None if no_history or (made_up and history is None) else _recorder(history)
     ledger = Ledger(interval_s=every, process_rows=processes)
     # Sockets and files are let go of first: the driver may hang while it is closed.
     with ExitStack() as machines, ExitStack() as stack:
         sockets = _listen(listen, stack)
         if textfile is not None:
             _write_to(textfile, ledger, stack)
-        _serve(ctx, ledger, sockets, machines, wait=wait_for_driver)
+        sampler = None if wait_for_driver else _sampler(ctx, ledger, machines)
+        if recorder is not None and _starts(recorder, needed=history is not None):
+            stack.callback(recorder.stop)
+            ledger.unrecorded = recorder.errors_so_far
+        else:
+            recorder = None
+        service = Service(ledger, lambda: _sampler(ctx, ledger, machines), recorder=recorder)
+        if sampler is not None:
+            service.attach(sampler)
+        service.run(tuple(sockets.values()), lambda: _say_where(sockets))
+
+
+def _sampler(ctx: click.Context, ledger: Ledger, machines: ExitStack) -> Sampler:
+    from gpudoctor.sampling.sampler import Sampler
+
+    machine = machines.enter_context(open_machine(ctx.obj["demo"], ctx.obj["replay"]))
+    if machine.notice:
+        click.echo(machine.notice, err=True)
+    every = ledger.interval_s
+    return Sampler(machine.nvml, machine.host, interval_s=every, reopen=machine.reopen)
+
+
+def _recorder(path: Path | None) -> Recorder:
+    from gpudoctor.history.database import default_path
+    from gpudoctor.history.recorder import Recorder
+
+    return Recorder(path or default_path())
+
+
+def _starts(recorder: Recorder, *, needed: bool) -> bool:
+    """Whether there will be a history; without one that was asked for by name, nothing starts."""
+    try:
+        recorder.start()
+    except GpuDoctorError as error:
+        if needed:
+            raise
+        logging.getLogger(__name__).warning("no history: %s: %s", error.message, error.cause)
+        return False
+    return True
+
+
+def _say_where(sockets: dict[str, socket.socket]) -> None:
+    if sockets:
+        click.echo(f"Serving on {', '.join(sockets)}", err=True)
 
 
 def _listen(texts: tuple[str, ...], stack: ExitStack) -> dict[str, socket.socket]:
@@ -98,31 +158,3 @@ def _write_to(path: Path, ledger: Ledger, stack: ExitStack) -> None:
     textfile.start()
     click.echo(f"Writing {path}", err=True)
     stack.callback(textfile.stop)
-
-
-def _serve(
-    ctx: click.Context,
-    ledger: Ledger,
-    sockets: dict[str, socket.socket],
-    machines: ExitStack,
-    *,
-    wait: bool,
-) -> None:
-    from gpudoctor.daemon.service import Service
-    from gpudoctor.sampling.sampler import Sampler
-
-    def open_sampler() -> Sampler:
-        machine = machines.enter_context(open_machine(ctx.obj["demo"], ctx.obj["replay"]))
-        if machine.notice:
-            click.echo(machine.notice, err=True)
-        every = ledger.interval_s
-        return Sampler(machine.nvml, machine.host, interval_s=every, reopen=machine.reopen)
-
-    def started() -> None:
-        if sockets:
-            click.echo(f"Serving on {', '.join(sockets)}", err=True)
-
-    service = Service(ledger, open_sampler)
-    if not wait:
-        service.attach(open_sampler())
-    service.run(tuple(sockets.values()), started)

@@ -36,6 +36,8 @@ class Ledger:
         # Two samples may be missed before the readings count as old.
         self._fresh_for_s = 3 * interval_s + deadline_s
         self._process_rows = process_rows
+        # How many samples the flight recorder could not write, where there is one.
+        self.unrecorded: Callable[[], int] | None = None
         self._clock = clock
         self._started_at = time.time()
         self._lock = threading.Lock()
@@ -107,4 +109,5 @@ class Ledger:
         with contextlib.suppress(OSError, ValueError, IndexError):
             resident = int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE
             files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - half the cost of iterdir
-        return OwnCost(time.process_time(), resident, files, self._started_at)
+        unrecorded = self.unrecorded() if self.unrecorded else None
+        return OwnCost(time.process_time(), resident, files, self._started_at, unrecorded)

@@ -14,6 +14,7 @@ from gpudoctor.daemon.http import HttpServer
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.routes import Routes
 from gpudoctor.daemon.supervisor import Supervisor
+from gpudoctor.history.recorder import Recorder
 from gpudoctor.nvml.api import NvmlUnavailableError
 from gpudoctor.sampling.sampler import Sampler
 
@@ -30,10 +31,16 @@ class Service:
     """
 
     def __init__(
-        self, ledger: Ledger, open_sampler: Callable[[], Sampler], *, retry_s: float = RETRY_S
+        self,
+        ledger: Ledger,
+        open_sampler: Callable[[], Sampler],
+        *,
+        recorder: Recorder | None = None,
+        retry_s: float = RETRY_S,
     ) -> None:
         self._ledger = ledger
         self._open_sampler = open_sampler
+        self._recorder = recorder
         self._retry_s = retry_s
         self._routes = Routes(ledger)
         self._sampler: Sampler | None = None
@@ -50,6 +57,8 @@ class Service:
         """Use a sampler that is open already."""
         self._sampler = sampler
         sampler.subscribe(self._ledger.add)
+        if self._recorder is not None:
+            sampler.subscribe(self._recorder.add)
         sampler.start()
 
     async def _run(self, listening: Sequence[socket.socket], started: Callable[[], None]) -> None:

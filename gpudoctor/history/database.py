@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import time
@@ -18,6 +19,7 @@ _BUSY_S = 5.0
 # Points are kept in tiers: as sampled, in steps of 10 s and of 60 s. Times are milliseconds since the
 # epoch, so that they are small whole numbers.
 _TABLES = """
+CREATE TABLE source (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE gpu (
     id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, position INTEGER NOT NULL,
     name TEXT NOT NULL, memory_total INTEGER
@@ -51,13 +53,35 @@ def default_path() -> Path:
     return (Path(named) if named else platformdirs.user_state_path("gpudoctor")) / FILE
 
 
+def lock(path: Path) -> int:
+    """An open file that keeps other daemons from writing to `path` until it is closed.
+
+    Raises:
+        GpuDoctorError: another daemon has it.
+        OSError: the folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = os.open(
+        path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
+    )
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(held)
+        raise GpuDoctorError(
+            f"the history {path} is in use",
+            cause="Another `gpudoctor serve` writes it.",
+            hint="Name another file with --history, or give --no-history.",
+        ) from error
+    return held
+
+
 def open_to_write(path: Path) -> sqlite3.Connection:
     """The database, made if it is not there. One that is broken is moved aside.
 
     Raises:
         OSError, sqlite3.Error: it can neither be opened nor made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _prepared(path)
     except sqlite3.DatabaseError as error:

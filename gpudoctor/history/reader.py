@@ -74,12 +74,14 @@ def _read(
         on = {span.uuid for span in processes}
         chosen = [row for row in chosen if row[1] in on]
     uuids = {row[1] for row in chosen}
+    sources = tuple(name for (name,) in database.execute("SELECT name FROM source ORDER BY name"))
     return History(
         since,
         until,
         tuple(_gpu(database, row, bounds) for row in chosen),
         tuple(span for span in processes if span.uuid in uuids),
         tuple(event for event in _events(database, bounds) if event.uuid in uuids),
+        sources,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
-from gpudoctor.history.database import move_aside, open_to_write
+from gpudoctor.history.database import lock, move_aside, open_to_write
 from gpudoctor.history.fresh import FreshEvents
 from gpudoctor.history.tiers import forget, roll_up, shrink
 from gpudoctor.model.process import GpuProcess, GpuUse
@@ -60,6 +61,7 @@ class Recorder:
         self._most_bytes = most_bytes
         self._clock = clock
         self._waiting: queue.Queue[Snapshot | None] = queue.Queue(_WAITING)
+        self._lock: int | None = None
         self._database: sqlite3.Connection | None = None
         self._gpus: dict[str, int] = {}
         self._fresh = FreshEvents()
@@ -72,9 +74,10 @@ class Recorder:
         """Open the database, and begin to write.
 
         Raises:
-            GpuDoctorError: it cannot be opened.
+            GpuDoctorError: it cannot be opened, or another daemon writes it.
         """
         try:
+            self._lock = lock(self._path)
             self._database = open_to_write(self._path)
         except (OSError, sqlite3.Error) as error:
             raise GpuDoctorError(
@@ -83,6 +86,10 @@ class Recorder:
                 hint="Name another file with --history, or give --no-history.",
             ) from error
         self._thread.start()
+
+    def errors_so_far(self) -> int:
+        """How many snapshots could not be written."""
+        return self.errors
 
     def add(self, snapshot: Snapshot) -> None:
         """Take a snapshot to be written; never waits."""
@@ -112,6 +119,7 @@ class Recorder:
         assert database is not None
         self._events += self._fresh.of(snapshot.events)
         with database:
+            database.execute("INSERT OR IGNORE INTO source VALUES (?)", (snapshot.source,))
             self._remember_gpus(database, snapshot)
             at = int(snapshot.taken_at * 1000)
             database.executemany(_POINT, [self._point(it, at) for it in self._known(snapshot)])
@@ -155,6 +163,8 @@ class Recorder:
                     self._failed(error)
         if self._database is not None:
             self._database.close()
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _failed(self, error: Exception) -> None:
         if not self.errors:

@@ -58,10 +58,19 @@ class ProcessSpan:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What was remembered of a stretch of time."""
+    """What was remembered of a stretch of time.
+
+    `sources` says what all of the file came from: "nvml", or "demo" and "replay".
+    """
 
     since: float
     until: float
     gpus: tuple[GpuHistory, ...]
     processes: tuple[ProcessSpan, ...]
     events: tuple[GpuEvent, ...]
+    sources: tuple[str, ...] = ()
+
+    @property
+    def simulated(self) -> bool:
+        """True when some of it was made up."""
+        return "demo" in self.sources

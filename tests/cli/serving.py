@@ -44,8 +44,13 @@ def serving(
     *arguments: str, root: tuple[str, ...] = ("--demo",), env: dict[str, str] | None = None
 ) -> Iterator[Served]:
     command = [sys.executable, "-m", "gpudoctor", *root, "serve", "--listen", "127.0.0.1:0"]
+    # Never into the history of whoever runs the tests.
+    recording = [] if "--history" in arguments else ["--no-history"]
     process = subprocess.Popen(
-        [*command, *arguments], stderr=subprocess.PIPE, text=True, env=os.environ | (env or {})
+        [*command, *recording, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | (env or {}),
     )
     assert process.stderr is not None
     told = ""

@@ -187,6 +187,12 @@ SAMPLING = MetricGroup(
             _collector_errors,
         ),
         single(
+            "recorder_errors_total",
+            "Samples that the flight recorder could not write.",
+            lambda view: view.own.unrecorded,
+            kind="counter",
+        ),
+        single(
             "cpu_seconds_total",
             "CPU time that gpudoctor itself used.",
             lambda view: view.own.cpu_seconds,

@@ -36,12 +36,16 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class OwnCost:
-    """What the daemon itself costs, as of the last sample. CPU time in seconds, memory in bytes."""
+    """What the daemon itself costs, as of the last sample. CPU time in seconds, memory in bytes.
+
+    `unrecorded` counts what the flight recorder could not write; None where there is none.
+    """
 
     cpu_seconds: float | None = None
     resident_bytes: int | None = None
     open_files: int | None = None
     started_at: float | None = None
+    unrecorded: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
