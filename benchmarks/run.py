@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+
+
 def names() -> list[str]:
     """The measurements that there are."""
     return sorted(
