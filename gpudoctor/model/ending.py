@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from gpudoctor.model.values import Value
 
 
 class Outcome(StrEnum):
@@ -22,8 +23,7 @@ class Outcome(StrEnum):
     STUCK = "stuck"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Value, frozen=True):
     """A process that is to be ended; `start_ticks` (field 22 of its stat) tells it from a later one.
 
     `wave` orders the ending: launchers come before what they launched. `only_if_left` marks a
@@ -43,8 +43,7 @@ class Target:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Value, frozen=True):
     """What became of one target: the signals that it got, in order, and how long it took."""
 
     pid: int
@@ -54,8 +53,7 @@ class Ending:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryReturn:
+class MemoryReturn(Value, frozen=True):
     """Memory in use on one GPU before and after. `still_listed` are pids that the driver names yet."""
 
     index: int
@@ -67,8 +65,7 @@ class MemoryReturn:
     held_open_by: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class KillReport:
+class KillReport(Value, frozen=True):
     """The whole of one `gpudoctor kill`. Without a driver `memory` is empty."""
 
     dry_run: bool

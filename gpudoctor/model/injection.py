@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from gpudoctor.model.values import Value
 
 
 class VisitEnd(StrEnum):
@@ -14,8 +15,7 @@ class VisitEnd(StrEnum):
     UNFINISHED = "unfinished"
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Value, frozen=True):
     """`answer` is the text that the code left; `stopped_seconds` how long a thread stood still."""
 
     pid: int
@@ -26,8 +26,7 @@ class Visit:
     way: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CacheOnDevice:
+class CacheOnDevice(Value, frozen=True):
     """What torch's allocator held of one device, in bytes, before and after."""
 
     device: int
@@ -37,8 +36,7 @@ class CacheOnDevice:
     allocated_after_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class CacheReport:
+class CacheReport(Value, frozen=True):
     """One `gpudoctor empty-cache`.
 
     `status` is "emptied", "nothing" (torch or CUDA not in use there), "refused", "failed",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gpudoctor.model.process import ProcessKey
+from gpudoctor.model.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Ancestor:
+class Ancestor(Value, frozen=True):
     """One process above another, nearest first. `terminal` is True where it has a controlling one."""
 
     pid: int
@@ -19,8 +17,7 @@ class Ancestor:
     terminal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(Value, frozen=True):
     """What the path of a control group says: the unit, job, login or container that owns a process."""
 
     path: str = ""
@@ -31,8 +28,7 @@ class Placement:
     container: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lineage:
+class Lineage(Value, frozen=True):
     """All that /proc says of one process that matters for whether it is left over.
 
     `start_ticks` is field 22 of /proc/PID/stat, the exact half of its identity. `cpu_seconds` is
@@ -79,8 +75,7 @@ class Lineage:
         return self.ancestors[0] if self.ancestors else None
 
 
-@dataclass(frozen=True, slots=True)
-class HostLook:
+class HostLook(Value, frozen=True):
     """The lineage of some processes at one moment, `at` in seconds since the epoch.
 
     `initial_namespace` is True where every process of the machine has a pid that we can see;

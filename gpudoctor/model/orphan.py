@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudoctor.model.process import ProcessKey
+from gpudoctor.model.values import Value
 
 
 class Verdict(StrEnum):
@@ -30,8 +30,7 @@ class Weight(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Value, frozen=True):
     """One signal: `text` says it in words, `evidence` is what was read and where."""
 
     id: str
@@ -40,8 +39,7 @@ class Reason:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Value, frozen=True):
     """Something that would give memory back: `action` is a word, `command` what to type."""
 
     action: str
@@ -49,8 +47,7 @@ class Offer:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(Value, frozen=True):
     """One holder of GPU memory, judged. `mine` is False where the process is another user's.
 
     `memory_used_bytes` is what comes back at most; None where the GPU does not tell.

@@ -232,8 +232,8 @@ def _prepare(thread: Stopped, visitor: _Visitor) -> None:
     write_memory(pid, block, _block(functions) + text + b"\0")
     if _to_int(thread.call(functions["mprotect"], (code, _CODE_ROOM, _READ_EXECUTE))) != 0:
         raise PtraceError("its security policy forbids new code (SELinux execmem, or the like)")
-    arguments = (block, size - _CODE_ROOM, _WIPE_ON_FORK)
-    if _to_int(thread.call(functions["madvise"], arguments)) != 0:
+    data_size = size - _CODE_ROOM
+    if _to_int(thread.call(functions["madvise"], (block, data_size, _WIPE_ON_FORK))) != 0:
         raise PtraceError("its kernel is older than 4.14")
     visitor.block = block
 

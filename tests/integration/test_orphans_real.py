@@ -10,7 +10,15 @@ import sys
 
 import pytest
 
-from tests.integration.orphan_scenes import SCENES, in_tmux, loader_worker_left, rank_left, settle
+from tests.integration.orphan_scenes import (
+    SCENES,
+    double_fork,
+    idle_child,
+    in_tmux,
+    loader_worker_left,
+    rank_left,
+    settle,
+)
 from tests.nvml_sim.machine import SimProcess
 from tests.nvml_sim.presets import GIB, eight_h100
 from tests.reclaim.children import nursery, until
@@ -83,6 +91,23 @@ def test_orphans_are_ended_and_their_memory_is_seen_to_come_back(children, nvml_
     done = gpudoctor(nvml_sim.env, "orphans", "--json", "--window", "0")
     assert done.returncode == 0
     assert json.loads(done.stdout)["orphans"] == []
+
+
+def test_orphans_with_kill_ends_the_orphans_and_nobody_else(children, nvml_sim):
+    left, alive = double_fork(children), idle_child(children)
+    settle()
+    nvml_sim.use(machine(left, alive))
+    asked = gpudoctor(nvml_sim.env, "orphans", "--kill", "--window", "2")
+    assert asked.returncode == 2
+    assert "nobody is there to confirm" in asked.stderr
+    assert os.path.exists(f"/proc/{left}")
+    done = gpudoctor(nvml_sim.env, "orphans", "--kill", "--yes", "--json", "--window", "2")
+    told = json.loads(done.stdout)
+    assert [row["pid"] for row in told["orphans"]] == [left]
+    assert [ending["pid"] for ending in told["kill"]["endings"]] == [left]
+    assert done.returncode == 0
+    assert not os.path.exists(f"/proc/{left}")
+    assert children.child(alive).poll() is None
 
 
 def test_memory_that_a_dead_process_seems_to_hold_is_an_orphan(nvml_sim):

@@ -1,0 +1,91 @@
+"""What `kill` and `orphans --kill` share: the plan, the question, the end, and the watch."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from gpudoctor.errors import GpuDoctorError
+
+if TYPE_CHECKING:
+    from gpudoctor.model.ending import Ending, KillReport, Target
+    from gpudoctor.model.snapshot import Snapshot
+    from gpudoctor.reclaim.execute import Step
+
+SIGNALS = ("INT", "TERM", "KILL", "HUP", "QUIT", "USR1", "USR2")
+_USUAL_GRACE_S = 10.0
+
+
+def steps(name: str | None = None, grace_s: float | None = None) -> tuple[Step, ...]:
+    """The usual ladder, or the one signal of that name; `grace_s` replaces the usual patience."""
+    from gpudoctor.reclaim.execute import LADDER, Step
+
+    ladder: tuple[Step, ...] = LADDER
+    if name is not None:
+        wanted = signal.Signals[f"SIG{name.upper()}"]
+        usual = next((one.grace_s for one in LADDER if one.signal is wanted), _USUAL_GRACE_S)
+        ladder = (Step(wanted, usual),)
+    return ladder if grace_s is None else tuple(replace(step, grace_s=grace_s) for step in ladder)
+
+
+def end_and_watch(
+    pids: Sequence[int],
+    see: Callable[[], Snapshot] | None,
+    ladder: tuple[Step, ...],
+    *,
+    dry_run: bool = False,
+    yes: bool = False,
+    quiet: bool = False,
+) -> KillReport:
+    """Plans, asks (unless `yes`), ends, and watches the memory come back where `see` can look."""
+    from gpudoctor.model.ending import KillReport
+    from gpudoctor.reclaim.execute import end
+    from gpudoctor.reclaim.plan import plan
+    from gpudoctor.reclaim.returned import watch_memory
+
+    before = see() if see else None
+    targets = plan(pids, before)
+    if dry_run:
+        return KillReport(True, targets)
+    if not (yes and quiet):
+        _announce(targets)
+    if not yes:
+        _ask()
+    endings = end(targets, ladder)
+    if see is None or before is None:
+        return KillReport(False, targets, endings)
+    memory, waited = watch_memory(before, {target.pid for target in targets}, see)
+    return KillReport(False, targets, endings, memory, waited)
+
+
+def is_over(ending: Ending) -> bool:
+    """Whether that process is gone, by us or before us."""
+    return str(ending.outcome) in ("ended", "gone")
+
+
+def show(report: KillReport) -> None:
+    """Prints what became of the processes and of their memory."""
+    from gpudoctor.render.ending import report_lines
+    from gpudoctor.render.text import console
+
+    console().print(*report_lines(report), sep="\n")
+
+
+def _announce(targets: tuple[Target, ...]) -> None:
+    from gpudoctor.render.ending import plan_lines
+    from gpudoctor.render.text import console
+
+    console(stderr=True).print(*plan_lines(targets), sep="\n")
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise GpuDoctorError(
+            "nobody is there to confirm this", hint="Add --yes, or --dry-run to only look."
+        )
+    click.confirm("End them?", abort=True, err=True)
