@@ -69,6 +69,13 @@ def forget(record: Parked, places: Iterable[Path] | None = None) -> None:
             (place / _name(record)).unlink()
 
 
+def prune(places: Iterable[Path] | None = None, root: Path = PROC) -> None:
+    """Forgets the processes that are gone."""
+    for record in recorded(places):
+        if not lives(record, root):
+            forget(record, places)
+
+
 def parked(places: Iterable[Path] | None = None, root: Path = PROC) -> tuple[Parked, ...]:
     """The processes that are recorded as parked and still exist, by pid. Damaged files are passed over."""
     return tuple(one for one in recorded(places) if lives(one, root))

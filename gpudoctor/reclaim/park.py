@@ -150,6 +150,7 @@ def _finish(task: Task, answer: checkpoint.Answer, *, parking: bool) -> ParkResu
         _write(msgspec.structs.replace(record, confirmed=True))
     elif outcome in (ParkOutcome.RUNNING, ParkOutcome.GONE, ParkOutcome.DIED):
         records.forget(record)
+    records.prune()
     detail, hint = explained(answer, outcome, record.pid)
     return result(task, outcome, seconds=answer.seconds, detail=detail, hint=hint)
 
