@@ -102,11 +102,12 @@ def _answer(
     apart = pid is not None and in_other_container(pid)
     if apart:
         gpus = given_to_container(environ.get("NVIDIA_VISIBLE_DEVICES", "all"), gpus)
-    answer = with_notes(resolve(environ, gpus), environ)
+    answer = resolve(environ, gpus)
     if real and not apart:
         target = _target(environ, python)
         asked = probe.run(target, timeout, "all" if python else "devices")
         answer = confirmed(answer, asked, gpus, "torch" if python else "driver")
+    answer = with_notes(answer, environ)
     if pid is not None:
         answer = reconciled(answer, pid, uses_of(machine.nvml, pid, gpus))
     return answer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.host.background import Background
 from gpudoctor.host.containers import read_text
 from gpudoctor.model.environment import DriverKind, DriverReport, GpuRow
 from gpudoctor.model.process import DeviceProcess
@@ -112,21 +112,12 @@ class _Call(Generic[T]):
 
     def __init__(self, function: Callable[[], T]) -> None:
         self.error: str | None = None
-        self._value: T | None = None
-        self._function = function
-        self._thread = threading.Thread(target=self._run, name="driver-report", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._value = self._function()
-        except (NvmlCallError, GpuDoctorError) as error:
-            self.error = str(error)
+        self._task = Background(function)
 
     def result(self, until: float) -> T | None:
         """What it returned before the clock (monotonic) says `until`, or None with `error` set."""
-        self._thread.join(max(0.0, until - time.monotonic()))
-        if self._thread.is_alive():
-            self.error = "no answer in time"
+        try:
+            return self._task.result(max(0.0, until - time.monotonic()))
+        except (NvmlCallError, GpuDoctorError, TimeoutError) as error:
+            self.error = str(error)
             return None
-        return self._value

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from gpudoctor.host import probe, tools
+from gpudoctor.host.background import Background
 from gpudoctor.host.driver import driver_report
 from gpudoctor.host.interpreter import Target
 from gpudoctor.host.libraries import library_path
@@ -29,22 +30,22 @@ def gather(
     `opened` is the driver, or why there is none; `timeout_s` limits the probe of the interpreter.
     """
     environ = target.environ
-    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="environment") as pool:
-        probed = pool.submit(probe.run, target, timeout_s)
-        driver = pool.submit(driver_report, opened, root)
-        system = pool.submit(system_report, environ, root)
-        toolkit = pool.submit(tools.toolkit, environ)
-        compilers = [pool.submit(tools.tool, name, environ) for name in _COMPILERS]
-        conda = pool.submit(tools.conda_packages, environ)
-        return EnvironmentReport(
-            probe=probed.result(),
-            driver=driver.result(),
-            system=system.result(),
-            toolkit=toolkit.result(),
-            # Not run: nvidia-smi can hang, and all that it knows is asked of NVML.
-            nvidia_smi=Tool("nvidia-smi", tools.located("nvidia-smi", environ)),
-            tools=tuple(future.result() for future in compilers),
-            variables=relevant(environ),
-            library_path=library_path(environ, root),
-            conda_packages=conda.result(),
-        )
+    driver = Background(partial(driver_report, opened, root))
+    system = Background(partial(system_report, environ, root))
+    toolkit = Background(partial(tools.toolkit, environ))
+    compilers = [Background(partial(tools.tool, name, environ)) for name in _COMPILERS]
+    conda = Background(partial(tools.conda_packages, environ))
+    # In the calling thread, because only there an interrupt reaches it and ends the child.
+    probed = probe.run(target, timeout_s)
+    return EnvironmentReport(
+        probe=probed,
+        driver=driver.result(),
+        system=system.result(),
+        toolkit=toolkit.result(),
+        # Not run: nvidia-smi can hang, and all that it knows is asked of NVML.
+        nvidia_smi=Tool("nvidia-smi", tools.located("nvidia-smi", environ)),
+        tools=tuple(task.result() for task in compilers),
+        variables=relevant(environ),
+        library_path=library_path(environ, root),
+        conda_packages=conda.result(),
+    )

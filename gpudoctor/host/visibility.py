@@ -76,6 +76,8 @@ def confirmed(answer: Visibility, probe: Probe, gpus: Sequence[GpuRow], by: str)
             return _noted(answer, f"Not confirmed by the driver: {why}")
         found = direct.devices
     seen = tuple(_seen(row, gpus) for row in found)
+    # What the rules had to say of their own certainty does not matter any more.
+    answer = replace(answer, notes=())
     if [row.uuid for row in seen] == [row.uuid for row in answer.visible]:
         return replace(answer, visible=seen, source=by, standing=None)
     note = "CUDA enumerates other GPUs than its documented rules give; CUDA's answer is shown."

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import msgspec
 import pytest
@@ -113,6 +115,25 @@ def test_the_time_limit_is_kept(tmp_path, bare):
     probe = json.loads(done.stdout)["probe"]
     assert probe["outcome"] == "timed_out"
     assert probe["duration_seconds"] < 5
+
+
+def test_an_interrupt_ends_a_hung_import_at_once_with_its_child(tmp_path, bare):
+    package = tmp_path / "torch"
+    package.mkdir()
+    mark = tmp_path / "pid"
+    (package / "__init__.py").write_text(
+        f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "gpudoctor", "--demo", "env", "--python", str(bare)],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"},
+        stderr=subprocess.PIPE,
+    ) as running:
+        while not mark.exists() or not mark.read_text():
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(5) == 130
+    assert not os.path.exists(f"/proc/{mark.read_text()}")
 
 
 @pytest.mark.parametrize(

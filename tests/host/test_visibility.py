@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gpudoctor.host.visibility import confirmed, reconciled, with_notes
 from gpudoctor.host.visible_devices import resolve
 from gpudoctor.model.environment import GpuRow
@@ -10,6 +12,10 @@ from gpudoctor.model.visible import Standing
 from tests.builders import device, uuid_of
 
 GPUS = [GpuRow(device(index).facts) for index in range(4)]
+
+
+def device_of(name: str):
+    return replace(device(1).facts, name=name)
 
 
 def probe(**changes) -> Probe:
@@ -30,6 +36,14 @@ def test_a_driver_that_agrees_makes_the_answer_its_own():
     assert (found.source, found.standing, found.expected) == ("driver", None, None)
     assert [row.nvml_index for row in found.visible] == [2, 0]
     assert found.visible[0].pci_bus_id == GPUS[2].facts.pci_bus_id
+
+
+def test_a_driver_that_answers_makes_the_rules_doubts_void():
+    mixed = [GPUS[0], GpuRow(device_of("NVIDIA T400"))]
+    rules = resolve({}, mixed)
+    assert "estimate" in rules.notes[0]
+    found = confirmed(rules, probe(driver=direct(0, 1)), mixed, "driver")
+    assert found.notes == ()
 
 
 def test_a_driver_that_disagrees_wins_and_the_rules_answer_is_kept():
