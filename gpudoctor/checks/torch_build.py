@@ -25,6 +25,8 @@ from gpudoctor.model.snapshot import Device
 
 _GET_STARTED = "https://pytorch.org/get-started/locally/"
 _COMPAT = "https://docs.nvidia.com/deploy/cuda-compatibility/"
+# torch.cuda's own table of devices (DEVICE_REQUIREMENT) sets these apart.
+_TEGRA = {(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)}
 _ARCH = re.compile(r"^(sm|compute)_(\d+)(\d)([af]?)$")
 
 
@@ -90,7 +92,8 @@ def has_kernels(arch_list: tuple[str, ...], capability: tuple[int, int]) -> str 
     """ "kernels", "ptx" (compiled at the first run) or None: what the build has for this GPU.
 
     Binary kernels run on GPUs of the same major version and the same or a newer minor one; PTX on all
-    newer GPUs; names with an "a" only on exactly that GPU.
+    newer GPUs; names with an "a" only on exactly that GPU. Those of Tegra run on nothing else, and
+    Tegra runs no other's.
     """
     best = None
     for name in arch_list:
@@ -98,7 +101,8 @@ def has_kernels(arch_list: tuple[str, ...], capability: tuple[int, int]) -> str 
         if match is None:
             continue
         kind, found, suffix = match[1], (int(match[2]), int(match[3])), match[4]
-        if suffix == "a" and found != capability:
+        alone = suffix == "a" or (kind == "sm" and {found, capability} & _TEGRA)
+        if alone and found != capability:
             continue
         if kind == "sm" and found[0] == capability[0] and found <= capability:
             return "kernels"
@@ -290,8 +294,7 @@ def jetson(ctx: CheckContext) -> Iterator[Finding]:
     """The wheels of PyPI for 64-bit ARM have kernels for servers' GPUs, not for those of Jetson boards."""
     model = ctx.need("jetson", ctx.the_machine().kernel.jetson_model, "this is no Jetson")
     arch_list = ctx.torch().arch_list or ()
-    tegra: list[Version] = [(5, 3), (6, 2), (7, 2), (8, 7), (11, 0)]
-    if not any(has_kernels(arch_list, (t[0], t[1])) == "kernels" for t in tegra):
+    if not any(has_kernels(arch_list, tegra) == "kernels" for tegra in _TEGRA):
         yield warning(
             MACHINE,
             f"this is a {model}, and torch {ctx.torch().version} has no kernels for its GPU",

@@ -1,0 +1,63 @@
+"""Every check: one that finds, one that stays silent, one where the facts are not told."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpudoctor.checks.context import CheckContext
+from gpudoctor.checks.registry import registered
+from gpudoctor.checks.runner import run_one
+from gpudoctor.model.check import Outcome
+from gpudoctor.units import printable
+from tests.checks import cases_gpu, cases_machine, cases_script, cases_torch
+from tests.checks.world import healthy
+
+CHECKS = {check.id: check for check in registered()}
+CASES = [*cases_gpu.CASES, *cases_machine.CASES, *cases_torch.CASES, *cases_script.CASES]
+
+
+@pytest.mark.parametrize(
+    ("name", "ctx", "words"), CASES, ids=[f"{n}-{w or 'silent'}" for n, _, w in CASES]
+)
+def test_a_check_finds_what_is_sick_and_only_that(name, ctx, words):
+    outcome, findings = run_one(CHECKS[name], ctx)
+    assert outcome.outcome is not Outcome.CRASHED, outcome.reason
+    if words is None:
+        assert findings == ()
+        return
+    assert any(words in finding.summary for finding in findings), findings
+    for finding in findings:
+        assert finding.id == name
+        assert finding.severity <= CHECKS[name].severity
+        assert finding.sources == CHECKS[name].sources
+        assert printable(finding.summary) == finding.summary
+        for command in finding.fix.commands if finding.fix else ():
+            assert "\n" not in command
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_healthy_machine_yields_nothing(name):
+    outcome, findings = run_one(CHECKS[name], healthy())
+    assert findings == ()
+    assert outcome.outcome in (Outcome.OK, Outcome.NOT_APPLICABLE), outcome.reason
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_where_nothing_is_told_a_check_does_not_apply(name):
+    outcome, findings = run_one(CHECKS[name], CheckContext())
+    assert findings == ()
+    assert outcome.outcome is Outcome.NOT_APPLICABLE
+    assert outcome.reason
+
+
+@pytest.mark.parametrize("name", cases_gpu.READ_FROM_GPU)
+def test_a_reading_that_the_gpu_does_not_give_is_not_taken_for_good(name):
+    outcome, _ = run_one(CHECKS[name], cases_gpu.NO_READINGS)
+    assert outcome.outcome is Outcome.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_has_a_case_that_finds_and_one_that_is_silent(name):
+    words = [word for case, _, word in CASES if case == name]
+    assert None in words
+    assert any(words)
