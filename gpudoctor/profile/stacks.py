@@ -81,15 +81,3 @@ def _phase(table: list[Function], frames: Frames, in_loop: bool) -> str:
             if part in file and function in name:
                 return phase
     return "step" if in_loop else "start"
-
-
-def collapsed(samples: SamplesSeen) -> str:
-    """The stacks as flame graph tools read them: `root;…;leaf microseconds`, one line each."""
-    rows = []
-    for weight, _, frames in samples.stacks:
-        names = (
-            f"{samples.functions[i][0]} ({samples.functions[i][1].rpartition('/')[2]}:{line})"
-            for i, line in reversed(frames)
-        )
-        rows.append(f"{';'.join(names)} {round(weight * 1e6)}")
-    return "\n".join(rows) + "\n" if rows else ""

@@ -15,7 +15,7 @@ from rich.text import Text
 from gpudoctor.model.finding import Severity
 from gpudoctor.model.profile import Profile, ProfileFinding
 from gpudoctor.render.text import safe
-from gpudoctor.units import count, data_size, duration, percent, text
+from gpudoctor.units import count, data_size, duration, percent, printable, text
 
 _STYLE = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
 _TOP = 10
@@ -90,32 +90,46 @@ def short(source_line: str | None, cwd: str) -> str:
     return source_line[len(cwd) + 1 :] if source_line.startswith(cwd + os.sep) else source_line
 
 
-def _overview(profile: Profile) -> Iterator[RenderableType]:
+def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
+    """What was run, on what, and what it came to: names and values."""
     run, torch, steps = profile.run, profile.torch, profile.steps
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row("Program", safe(shlex.join(run.program)))
     end = _ENDS.get(run.how, run.how)
-    grid.add_row("Run", f"{duration(run.wall_seconds)}, {end}, exit code {text(run.exit_code)}")
-    versions = f"Python {run.python_version}"
-    if torch is not None and torch.version is not None:
-        cuda = f", CUDA {torch.cuda_version}" if torch.cuda_version else ", CPU build"
-        versions += f", torch {torch.version}{cuda}, imported in {duration(torch.import_seconds)}"
-    grid.add_row("With", safe(versions))
+    rows = [
+        ("Program", printable(shlex.join(run.program))),
+        ("Run", f"{duration(run.wall_seconds)}, {end}, exit code {text(run.exit_code)}"),
+        ("With", printable(_versions(profile))),
+    ]
     for device in torch.devices if torch else ():
         peak = (
             f"peak {data_size(device.memory_peak_bytes)} of {data_size(device.memory_total_bytes)}"
         )
-        grid.add_row(f"cuda:{device.index}", safe(f"{device.name}, {peak}"))
+        rows.append((f"cuda:{device.index}", printable(f"{device.name}, {peak}")))
     if steps is not None:
         what = "optimizer steps" if steps.boundary == "optimizer" else "batches"
-        grid.add_row(
-            "Steps",
-            f"{count(steps.count)} {what} in {duration(steps.span_seconds)}, median "
-            f"{duration(steps.median_seconds)}, 95th percentile {duration(steps.p95_seconds)}",
+        spread = f"median {duration(steps.median_seconds)}, 95th percentile {duration(steps.p95_seconds)}"
+        rows.append(
+            ("Steps", f"{count(steps.count)} {what} in {duration(steps.span_seconds)}, {spread}")
         )
     if profile.memory:
-        peak_host = max(point.resident_bytes for point in profile.memory)
-        grid.add_row("Host memory", f"at most {data_size(peak_host)} resident")
+        most = max(point.resident_bytes for point in profile.memory)
+        rows.append(("Host memory", f"at most {data_size(most)} resident"))
+    rows.append(("Profiler", f"held the script up for {duration(run.held_up_seconds)}"))
+    return tuple(rows)
+
+
+def _versions(profile: Profile) -> str:
+    torch = profile.torch
+    python = f"Python {profile.run.python_version}"
+    if torch is None or torch.version is None:
+        return python
+    cuda = f"CUDA {torch.cuda_version}" if torch.cuda_version else "CPU build"
+    return f"{python}, torch {torch.version}, {cuda}, imported in {duration(torch.import_seconds)}"
+
+
+def _overview(profile: Profile) -> Iterator[RenderableType]:
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts(profile):
+        grid.add_row(name, Text(value))
     yield grid
 
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.profile.exports import collapsed
 from gpudoctor.profile.session import SamplesSeen
-from gpudoctor.profile.stacks import collapsed, functions, lines
+from gpudoctor.profile.stacks import functions, lines
 from gpudoctor.profile.summary import load_profile
 from tests.profile.build import event, session, trace
 

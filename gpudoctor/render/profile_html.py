@@ -1,0 +1,59 @@
+"""report.html of a profile: one file that opens offline."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gpudoctor import __version__, units
+from gpudoctor.model.profile import Profile
+from gpudoctor.profile.session import SamplesSeen
+from gpudoctor.render.charts import HEIGHT, WIDTH, chart
+from gpudoctor.render.flame import boxes
+from gpudoctor.render.profile import facts, short, verdict
+
+
+def html(profile: Profile, samples: SamplesSeen | None) -> str:
+    """The report as one HTML document."""
+    environment = Environment(
+        loader=PackageLoader("gpudoctor.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        duration=units.duration,
+        percent=units.percent,
+        count=units.count,
+        size=units.data_size,
+        text=units.text,
+        printable=units.printable,
+        short=lambda line: short(line, profile.run.cwd),
+    )
+    return environment.get_template("profile.html").render(_context(profile, samples))
+
+
+def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:
+    started = dt.datetime.fromtimestamp(profile.run.started_at, dt.UTC)
+    flame = boxes(samples) if samples is not None else ()
+    series = profile.steps.series if profile.steps else ()
+    window = profile.window
+    return {
+        "profile": profile,
+        "program": units.printable(shlex.join(profile.run.program)),
+        "started": started.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "version": __version__,
+        "facts": facts(profile),
+        "headline": [line.plain for line in verdict(profile)] if not profile.findings else [],
+        "phases": [phase for phase in window.phases if phase.seconds > 0] if window else [],
+        "steps": chart(list(enumerate(series))),
+        "memory": chart([(point.at, point.resident_bytes) for point in profile.memory]),
+        "flame": flame,
+        "flame_rows": max((box.depth for box in flame), default=0) + 1,
+        "width": WIDTH,
+        "height": HEIGHT,
+    }

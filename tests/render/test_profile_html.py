@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+from gpudoctor.model.finding import Fix, Severity
+from gpudoctor.model.profile import OperatorTime, PhaseTime, ProfileFinding
+from gpudoctor.profile.session import SamplesSeen
+from gpudoctor.render.charts import chart
+from gpudoctor.render.flame import boxes
+from gpudoctor.render.profile_html import html
+from tests.profile.build import WINDOW, line, profile
+
+SAMPLES = SamplesSeen(
+    interval_seconds=0.01,
+    samples=4,
+    functions=[
+        ("main", "/home/me/main.py", 1, True),
+        ("Linear.forward", "/x/torch/nn/linear.py", 9, False),
+        ("_find", "<frozen importlib._bootstrap>", 3, False),
+    ],
+    stacks=[
+        (3.0, True, [(1, 10), (0, 4)]),
+        (1.0, False, [(2, 9), (2, 8), (2, 7), (0, 2)]),
+    ],
+)
+FINDING = ProfileFinding(
+    id="loader.starved",
+    severity=Severity.WARNING,
+    summary="<script>alert(1)</script> & waits",
+    gain_seconds=2.0,
+    source_line="/home/me/main.py:3",
+    evidence=("\x1b[31m",),
+    fix=Fix("Use workers."),
+    sources=("https://example.org/",),
+)
+FULL = profile(
+    findings=(FINDING,),
+    lines=(line(text="x < y"),),
+    window=replace(
+        WINDOW,
+        phases=(PhaseTime("data", 0.1), PhaseTime("backward", 0.3)),
+        operators=(OperatorTime("aten::mm", 3, 0.25, None),),
+    ),
+)
+
+
+class Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.links = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "input", "path"):
+            self.open.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        if tag != "path":
+            assert self.open.pop() == tag
+
+
+def test_the_report_is_one_file_that_loads_nothing():
+    page = html(FULL, SAMPLES)
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert tags.links == ["https://example.org/"]
+    assert not re.search(r"@import|url\(|fetch\(", page)
+
+
+def test_foreign_text_is_shown_and_never_run():
+    page = html(FULL, SAMPLES)
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; waits" in page
+    assert "\x1b" not in page
+    assert "x &lt; y" in page
+
+
+def test_the_report_shows_what_was_found():
+    page = html(FULL, SAMPLES)
+    assert "up to 2.00 s to gain" in page
+    assert "main.py:3" in page
+    assert "aten::mm" in page
+    assert "75.0%" in page
+
+
+def test_a_profile_of_nothing_gives_a_report_too():
+    page = html(profile(steps=None, window=None), None)
+    assert "Nothing to complain about" in page
+    assert "<table" not in page
+
+
+def test_boxes_lie_below_their_callers_and_share_their_width():
+    found = {box.name: box for box in boxes(SAMPLES)}
+    assert set(found) == {"main", "Linear.forward", "import"}
+    assert (found["main"].width, found["main"].depth, found["main"].kind) == (100.0, 0, "user")
+    assert (found["Linear.forward"].left, found["Linear.forward"].width) == (0.0, 75.0)
+    assert (found["import"].left, found["import"].width, found["import"].depth) == (75.0, 25.0, 1)
+
+
+def test_no_samples_give_no_boxes():
+    assert boxes(SamplesSeen(0.01, 0, [], [])) == ()
+
+
+def test_a_chart_reaches_from_zero_to_the_highest_value():
+    drawn = chart([(0, 5.0), (1, 10.0), (2, 0.0)])
+    assert drawn.top == 10.0
+    assert drawn.line == "M0.0,60.0 L500.0,0.0 L1000.0,120.0"
+
+
+def test_one_point_is_no_chart():
+    assert chart([(0, 5.0)]) is None
+    assert chart([(0, 0.0), (1, 0.0)]) is None
