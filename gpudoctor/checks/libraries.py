@@ -245,7 +245,7 @@ def nvcc(ctx: CheckContext) -> Iterator[Finding]:
 @check(
     "toolkit.cuda-home",
     title="CUDA_HOME does not lead to a toolkit",
-    needs=("toolkit",),
+    needs=("cuda torch", "toolkit"),
     tier="C",
     severity=Severity.WARNING,
     sources=("https://github.com/pytorch/pytorch/blob/v2.13.0/torch/utils/cpp_extension.py",),

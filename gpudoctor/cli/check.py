@@ -15,6 +15,7 @@ from gpudoctor.errors import ExitCode, GpuDoctorError
 if TYPE_CHECKING:
     from gpudoctor.checks.gather import Wanted
     from gpudoctor.checks.registry import Check
+    from gpudoctor.checks.script.source import Script
     from gpudoctor.model.check import CheckReport
     from gpudoctor.model.snapshot import Snapshot
 
@@ -136,13 +137,19 @@ def _report(
 ) -> CheckReport:
     from dataclasses import replace
 
+    from gpudoctor.checks.context import CheckContext
     from gpudoctor.checks.gather import gather
     from gpudoctor.checks.runner import run_checks
+    from gpudoctor.checks.script.source import parse
 
     begun = time.monotonic()
-    if ctx.obj["demo"] or ctx.obj["replay"]:
-        click.echo(_notice(ctx), err=True)
-    facts = gather(_wanted(ctx, script, python), limit_s)
+    text = None if script is None else parse(script)
+    if all(entry.needs == ("script",) for entry in checks):
+        facts = CheckContext(script=text, environ=os.environ)
+    else:
+        if ctx.obj["demo"] or ctx.obj["replay"]:
+            click.echo(_notice(ctx), err=True)
+        facts = gather(_wanted(ctx, text, python), limit_s)
     report = run_checks(checks, facts)
     return replace(report, duration_seconds=time.monotonic() - begun)
 
@@ -154,9 +161,8 @@ def _notice(ctx: click.Context) -> str:
     return "SIMULATED: the GPUs are made up (--demo); all else is this machine"
 
 
-def _wanted(ctx: click.Context, script: Path | None, python: str | None) -> Wanted:
+def _wanted(ctx: click.Context, script: Script | None, python: str | None) -> Wanted:
     from gpudoctor.checks.gather import Wanted
-    from gpudoctor.checks.script.source import parse
     from gpudoctor.host.interpreter import find
 
     # A recording is of another machine, so nothing of this one can explain it.
@@ -165,7 +171,7 @@ def _wanted(ctx: click.Context, script: Path | None, python: str | None) -> Want
         look=lambda: _look(ctx.obj["demo"], ctx.obj["replay"]),
         target=find(python) if local else None,
         environ=dict(os.environ) if local else {},
-        script=None if script is None else parse(script),
+        script=script,
         local=local,
     )
 
@@ -198,8 +204,10 @@ def _show(report: CheckReport, *, as_json: bool, as_markdown: bool, verbose: boo
     from gpudoctor.render.text import console
 
     screen = console()
-    for part in findings.text(report, verbose=verbose):
-        screen.print(part, soft_wrap=not screen.is_terminal)
+    if not screen.is_terminal:
+        click.echo(findings.plain(report, verbose=verbose))
+        return
+    findings.show(screen, report, verbose=verbose)
 
 
 def _exit_code(report: CheckReport, fail_on: str) -> ExitCode:

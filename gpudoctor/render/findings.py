@@ -3,29 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from gpudoctor.model.check import CheckReport, Outcome
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.render.text import safe
-from gpudoctor.units import duration
+from gpudoctor.units import duration, printable
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _WIDTH = 9
+_COMMAND = 4
 
 
-def text(report: CheckReport, *, verbose: bool = False) -> Iterator[RenderableType]:
-    """The report for a terminal. `verbose` adds the sources and the checks that did not apply."""
-    depths = _depths(report.findings)
-    for finding, depth in zip(report.findings, depths, strict=True):
-        yield Padding(_finding(finding, depth, verbose), (0, 0, 1, 2 * depth), expand=False)
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of a finding. What does not fit is wrapped behind the label."""
+
+    indent: int
+    text: Text
+    label: Text = field(default_factory=Text)
+    copied: bool = False
+
+
+def show(console: Console, report: CheckReport, *, verbose: bool = False) -> None:
+    """Print the report to a terminal. `verbose` adds the sources and the checks that did not apply."""
+    for finding, depth in zip(report.findings, _depths(report.findings), strict=True):
+        for line in _finding(finding, 2 * depth, verbose):
+            _print(console, line)
+        console.print()
     if verbose:
-        for outcome in report.ended(Outcome.NOT_APPLICABLE):
-            yield Text(f"not applicable  {outcome.id}: {outcome.reason}", style="dim")
-    yield Text(summary(report), style="bold")
+        for row in _not_applicable(report):
+            console.print(row)
+    console.print(Text(summary(report), style="bold"))
+
+
+def _print(console: Console, line: _Line) -> None:
+    if line.copied:
+        # Not wrapped by us: the terminal's own wrapping adds no line break to what is copied.
+        console.print(Text(" " * line.indent).append_text(line.text), soft_wrap=True)
+    else:
+        grid = Table.grid()
+        grid.add_column(width=line.indent + len(line.label))
+        grid.add_column()
+        grid.add_row(Text(" " * line.indent).append_text(line.label), line.text)
+        console.print(grid)
+
+
+def plain(report: CheckReport, *, verbose: bool = False) -> str:
+    """The same for a pipe or a file: no colours, no wrapping, nothing behind the end of a line."""
+    lines: list[str] = []
+    for finding, depth in zip(report.findings, _depths(report.findings), strict=True):
+        lines += [
+            " " * line.indent + line.label.plain + line.text.plain
+            for line in _finding(finding, 2 * depth, verbose)
+        ]
+        lines.append("")
+    if verbose:
+        lines += [line.plain for line in _not_applicable(report)]
+    return "\n".join([*lines, summary(report)])
+
+
+def _not_applicable(report: CheckReport) -> Iterator[Text]:
+    for outcome in report.ended(Outcome.NOT_APPLICABLE):
+        yield safe(f"not applicable  {outcome.id}: {outcome.reason}", "dim")
 
 
 def _depths(findings: Iterable[Finding]) -> list[int]:
@@ -40,29 +84,31 @@ def _depths(findings: Iterable[Finding]) -> list[int]:
     return result
 
 
-def _finding(finding: Finding, depth: int, verbose: bool) -> RenderableType:
-    head = Text(finding.severity.label.ljust(_WIDTH), style=_STYLES[finding.severity])
-    head.append_text(safe(f"{finding.subject}: ", "bold"))
-    head.append_text(safe(finding.summary))
-    head.append(f"  [{finding.id}]", style="dim")
-    lines: list[RenderableType] = []
-    if depth:
-        lines.append(Text(f"follows from {', '.join(finding.caused_by)}", style="dim"))
-    lines += [safe(line, "dim") for line in finding.evidence]
+def _finding(finding: Finding, indent: int, verbose: bool) -> Iterator[_Line]:
+    label = Text(finding.severity.label.ljust(_WIDTH), style=_STYLES[finding.severity])
+    head = safe(f"{finding.subject}: ", "bold")
+    # A base style would colour all that is appended.
+    yield _Line(
+        indent,
+        Text()
+        .append_text(head)
+        .append_text(safe(finding.summary))
+        .append(f"  [{finding.id}]", style="dim"),
+        label,
+    )
+    below = indent + _WIDTH
+    if finding.caused_by:
+        yield _Line(below, Text(f"follows from {', '.join(finding.caused_by)}", style="dim"))
+    for line in finding.evidence:
+        yield _Line(below, safe(line, "dim"))
     if finding.fix:
-        lines.append(Text("fix: ", style="green").append_text(safe(finding.fix.text)))
-        # No mark before a command and no wrapping: it is there to be copied.
-        lines += [
-            Padding(
-                Text(command, style="bold", no_wrap=True, overflow="ignore"),
-                (0, 0, 0, 4),
-                expand=False,
-            )
-            for command in finding.fix.commands
-        ]
+        yield _Line(below, safe(finding.fix.text), Text("fix: ", style="green"))
+        for command in finding.fix.commands:
+            # No mark before a command: it is there to be copied.
+            yield _Line(below + _COMMAND, Text(printable(command), style="bold"), copied=True)
     if verbose:
-        lines += [safe(f"source: {source}", "dim") for source in finding.sources]
-    return Group(head, Padding(Group(*lines), (0, 0, 0, _WIDTH), expand=False))
+        for source in finding.sources:
+            yield _Line(below, safe(source, "dim"), Text("source: ", style="dim"))
 
 
 def summary(report: CheckReport) -> str:
@@ -92,7 +138,7 @@ def markdown(report: CheckReport) -> str:
             f"{indent}- **{finding.severity.label}** {finding.subject}: {finding.summary} "
             f"(`{finding.id}`)"
         )
-        lines += [f"{indent}  - {line}" for line in finding.evidence]
+        lines += [f"{indent}  - {printable(line)}" for line in finding.evidence]
         if finding.fix:
             lines.append(f"{indent}  - Fix: {finding.fix.text}")
             lines += [f"{indent}    - `{command}`" for command in finding.fix.commands]
