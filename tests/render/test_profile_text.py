@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pytest
@@ -22,9 +23,7 @@ FINDING = ProfileFinding(
 
 
 def text(seen) -> str:
-    console = Console(
-        width=200, markup=False, highlight=False, record=True, file=open("/dev/null", "w")
-    )
+    console = Console(width=200, markup=False, highlight=False, record=True, file=io.StringIO())
     console.print(*report(seen), sep="\n")
     return console.export_text()
 
