@@ -173,16 +173,23 @@ def _lines(profile: Profile) -> Iterator[RenderableType]:
     )
     grid = _table(("LINE", "TIME", "OWN", "PHASE"))
     grid.columns[3].justify = "left"
-    grid.add_column("CODE", no_wrap=True, overflow="ellipsis")
+    # The only column that may shrink; its text is cut and not wrapped.
+    grid.add_column("CODE", overflow="ellipsis")
     for line in lines:
         grid.add_row(
             safe(short(line.source_line, profile.run.cwd)),
             duration(line.total_seconds),
             duration(line.self_seconds),
             line.phase,
-            safe(line.text),
+            _cut(line.text),
         )
     yield grid
+
+
+def _cut(raw: str) -> Text:
+    code = safe(raw)
+    code.no_wrap, code.overflow = True, "ellipsis"
+    return code
 
 
 def _title(words: str) -> Text:
