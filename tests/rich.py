@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpudoctor.model.process import GpuUse
+from gpudoctor.model.check import CheckOutcome, CheckReport, Outcome
+from gpudoctor.model.finding import Finding, Severity
+from gpudoctor.model.orphan import Orphan, Reason, Verdict, Weight
+from gpudoctor.model.process import GpuUse, ProcessKey
 from gpudoctor.model.readings import (
     GpmReading,
     HealthReading,
@@ -16,6 +19,7 @@ from gpudoctor.model.readings import (
     UtilizationReading,
 )
 from gpudoctor.model.snapshot import Device, DeviceState, GpuEvent, Snapshot
+from gpudoctor.render.metrics.view import Inspection
 from tests.builders import AT, GIB, device, process, snapshot, uuid_of
 
 
@@ -45,6 +49,26 @@ def rich_device() -> Device:
             pcie_width_max=16,
         ),
     )
+
+
+def rich_inspection() -> Inspection:
+    """An orphan, a finding, a check that could not be run."""
+    orphan = Orphan(
+        pid=100,
+        key=ProcessKey(100, AT - 60),
+        verdict=Verdict.ORPHAN,
+        reasons=(Reason("launcher-gone", Weight.HIGH, "its launcher is gone", "parent 1"),),
+        offers=(),
+        memory_used_bytes=10 * GIB,
+        gpus=(0,),
+        user="ana",
+    )
+    finding = Finding("ecc.recovery-action", Severity.ERROR, "GPU 0", "reset it")
+    outcomes = (
+        CheckOutcome("ecc.recovery-action", Outcome.FOUND, 0.001, 1),
+        CheckOutcome("xid.log", Outcome.NOT_APPLICABLE, 0.001),
+    )
+    return Inspection(AT - 10, 0.02, (orphan,), CheckReport((finding,), outcomes, 0.01))
 
 
 def rich_snapshot() -> Snapshot:

@@ -30,19 +30,10 @@ class OneLook:
     """A feed that shows one snapshot and no more."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._show: Callable[[Snapshot], None] | None = None
+        self.latest = snapshot
 
     def subscribe(self, fn: Callable[[Snapshot], None]) -> Callable[[], None]:
-        self._show = fn
         return lambda: None
-
-    def start(self) -> None:
-        if self._show is not None:
-            self._show(self._snapshot)
-
-    def stop(self) -> None:
-        self._show = None
 
 
 def moment(timeline: DemoTimeline, second: float) -> Snapshot:

@@ -16,8 +16,7 @@ from gpudoctor.errors import GpuDoctorError
 
 if TYPE_CHECKING:
     from gpudoctor.daemon.ledger import Ledger
-    from gpudoctor.history.recorder import Recorder
-    from gpudoctor.sampling.sampler import Sampler
+    from gpudoctor.sampling.sampler import Sampler, Subscriber
 
 
 @click.command()
@@ -42,6 +41,14 @@ if TYPE_CHECKING:
     help="Write the metrics to PATH for node_exporter; then listen only where --listen says.",
 )
 @click.option(
+    "--inspect",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86_400),
+    default=60.0,
+    show_default=True,
+    help="Run the checks and look for orphans so often; 0: never.",
+)
+@click.option(
     "--history",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -56,6 +63,7 @@ def serve(
     interval: float | None,
     processes: int,
     textfile: Path | None,
+    inspect: float,
     history: Path | None,
     no_history: bool,
     wait_for_driver: bool,
@@ -77,22 +85,22 @@ def serve(
     from gpudoctor.daemon.ledger import Ledger
     from gpudoctor.daemon.service import Service
 
-    every = interval or settings.interval_seconds
+    ledger = Ledger(
+        interval_s=interval or settings.interval_seconds,
+        process_rows=processes,
+    )
     made_up = bool(ctx.obj["demo"] or ctx.obj["replay"])
-    recorder = None if no_history or (made_up and history is None) else _recorder(history)
-    ledger = Ledger(interval_s=every, process_rows=processes)
+    recorded = not no_history and (history is not None or not made_up)
     # Sockets and files are let go of first: the driver may hang while it is closed.
     with ExitStack() as machines, ExitStack() as stack:
         sockets = _listen(listen, stack)
         if textfile is not None:
             _write_to(textfile, ledger, stack)
         sampler = None if wait_for_driver else _sampler(ctx, ledger, machines)
-        if recorder is not None and _starts(recorder, needed=history is not None):
-            stack.callback(recorder.stop)
-            ledger.unrecorded = recorder.errors_so_far
-        else:
-            recorder = None
-        service = Service(ledger, lambda: _sampler(ctx, ledger, machines), recorder=recorder)
+        readers = _inspected(inspect, ledger, stack)
+        if recorded:
+            readers += _recorded(history, ledger, stack)
+        service = Service(ledger, lambda: _sampler(ctx, ledger, machines), readers)
         if sampler is not None:
             service.attach(sampler)
         service.run(tuple(sockets.values()), lambda: _say_where(sockets))
@@ -108,23 +116,34 @@ def _sampler(ctx: click.Context, ledger: Ledger, machines: ExitStack) -> Sampler
     return Sampler(machine.nvml, machine.host, interval_s=every, reopen=machine.reopen)
 
 
-def _recorder(path: Path | None) -> Recorder:
+def _inspected(interval_s: float, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:
+    """What runs the checks, if it shall."""
+    if not interval_s:
+        return []
+    from gpudoctor.daemon.inspector import Inspector
+
+    inspector = Inspector(ledger, interval_s=interval_s)
+    inspector.start()
+    stack.callback(inspector.stop)
+    return [inspector.add]
+
+
+def _recorded(path: Path | None, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:
+    """What writes the history. Only one that was asked for by name must work."""
     from gpudoctor.history.database import default_path
     from gpudoctor.history.recorder import Recorder
 
-    return Recorder(path or default_path())
-
-
-def _starts(recorder: Recorder, *, needed: bool) -> bool:
-    """Whether there will be a history; without one that was asked for by name, nothing starts."""
+    recorder = Recorder(path or default_path())
     try:
         recorder.start()
     except GpuDoctorError as error:
-        if needed:
+        if path is not None:
             raise
         logging.getLogger(__name__).warning("no history: %s: %s", error.message, error.cause)
-        return False
-    return True
+        return []
+    stack.callback(recorder.stop)
+    ledger.unrecorded = recorder.errors_so_far
+    return [recorder.add]
 
 
 def _say_where(sockets: dict[str, socket.socket]) -> None:

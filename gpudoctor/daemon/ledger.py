@@ -8,11 +8,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from gpudoctor.history.fresh import FreshEvents
 from gpudoctor.model.snapshot import Snapshot
-from gpudoctor.render.metrics.view import OwnCost, Totals, View, XidTotal
+from gpudoctor.render.metrics.view import Inspection, OwnCost, Totals, View, XidTotal
 from gpudoctor.render.prometheus import exposition
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -35,7 +36,6 @@ class Ledger:
         self.interval_s = interval_s
         # Two samples may be missed before the readings count as old.
         self._fresh_for_s = 3 * interval_s + deadline_s
-        self._process_rows = process_rows
         # How many samples the flight recorder could not write, where there is one.
         self.unrecorded: Callable[[], int] | None = None
         self._clock = clock
@@ -50,19 +50,22 @@ class Ledger:
 
     def add(self, snapshot: Snapshot) -> None:
         """Take a new snapshot."""
-        totals = self._totals(snapshot)
-        view = View(snapshot, True, totals, self._own(), self.interval_s, self._process_rows)
+        totals, own = self._totals(snapshot), self._own()
         with self._lock:
-            self._view, self._arrived = view, self._clock()
+            self._view = replace(self._view, snapshot=snapshot, fresh=True, totals=totals, own=own)
+            self._arrived = self._clock()
+
+    def add_inspection(self, inspection: Inspection) -> None:
+        """Take what was found in the latest inspection."""
+        with self._lock:
+            self._view = replace(self._view, inspection=inspection)
 
     def view(self) -> View:
         """What the metrics are computed from, now."""
         with self._lock:
             if self._view.fresh and self._clock() - self._arrived > self._fresh_for_s:
-                view = self._view
-                self._view = View(
-                    view.snapshot, False, view.totals, view.own, self.interval_s, self._process_rows
-                )
+                # What was found on a machine that cannot be seen any more may be over.
+                self._view = replace(self._view, fresh=False, inspection=None)
             return self._view
 
     def metrics(self, *, openmetrics: bool = False, compressed: bool = False) -> bytes:

@@ -9,7 +9,8 @@ from gpudoctor import __version__
 from gpudoctor.daemon.http import Request, Response
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.model.codec import envelope, to_builtins
-from gpudoctor.render.metrics.view import View
+from gpudoctor.model.orphan import Verdict
+from gpudoctor.render.metrics.view import Inspection, View
 from gpudoctor.render.prometheus import OPENMETRICS, TEXT
 
 _JSON = "application/json"
@@ -19,6 +20,8 @@ _INDEX = f"""<!doctype html>
 <ul>
 <li><a href="/metrics">/metrics</a>: Prometheus metrics
 <li><a href="/api/v1/snapshot">/api/v1/snapshot</a>: the latest sample as JSON
+<li><a href="/api/v1/findings">/api/v1/findings</a>: what the checks found, as JSON
+<li><a href="/api/v1/orphans">/api/v1/orphans</a>: what is left over on the GPUs, as JSON
 <li><a href="/healthz">/healthz</a>: the daemon lives
 <li><a href="/readyz">/readyz</a>: samples arrive
 </ul>
@@ -38,6 +41,8 @@ class Routes:
             "/healthz": self._health,
             "/readyz": self._ready,
             "/api/v1/snapshot": self._snapshot,
+            "/api/v1/findings": self._findings,
+            "/api/v1/orphans": self._orphans,
         }
 
     def __call__(self, request: Request) -> Response:
@@ -73,6 +78,27 @@ class Routes:
         body = self._ledger.body("snapshot", compressed, _snapshot_body)
         return Response(body, _JSON, headers=_coding(compressed))
 
+    def _findings(self, request: Request) -> Response:
+        return self._inspected(request, "findings", _findings_body)
+
+    def _orphans(self, request: Request) -> Response:
+        return self._inspected(request, "orphans", _orphans_body)
+
+    def _inspected(
+        self, request: Request, kind: str, make: Callable[[Inspection], bytes]
+    ) -> Response:
+        if self._ledger.view().inspection is None:
+            return self._unready("no inspection yet")
+        compressed = request.accepts("accept-encoding", "gzip")
+
+        def body(view: View) -> bytes:
+            # It may have grown old since; then there is nothing to tell any more.
+            return make(view.inspection) if view.inspection else b"{}\n"
+
+        return Response(
+            self._ledger.body(kind, compressed, body), _JSON, headers=_coding(compressed)
+        )
+
     def _unready(self, otherwise: str) -> Response:
         text = self.waiting_for or otherwise
         return Response(f"{text}\n".encode(), status=HTTPStatus.SERVICE_UNAVAILABLE)
@@ -82,6 +108,17 @@ def _snapshot_body(view: View) -> bytes:
     assert view.snapshot is not None
     body = {"fresh": view.fresh, "snapshot": to_builtins(view.snapshot)}
     return envelope("gpudoctor.snapshot/1", body, at=view.snapshot.taken_at)
+
+
+def _findings_body(inspection: Inspection) -> bytes:
+    report = inspection.report
+    body = {"findings": to_builtins(report.findings), "checks": to_builtins(report.checks)}
+    return envelope("gpudoctor.check/1", body, at=inspection.at)
+
+
+def _orphans_body(inspection: Inspection) -> bytes:
+    left = [one for one in inspection.orphans if one.verdict is not Verdict.IN_USE]
+    return envelope("gpudoctor.orphans/1", {"orphans": to_builtins(left)}, at=inspection.at)
 
 
 def _coding(compressed: bool, vary: str = "") -> dict[str, str]:

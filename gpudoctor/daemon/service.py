@@ -14,9 +14,8 @@ from gpudoctor.daemon.http import HttpServer
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.routes import Routes
 from gpudoctor.daemon.supervisor import Supervisor
-from gpudoctor.history.recorder import Recorder
 from gpudoctor.nvml.api import NvmlUnavailableError
-from gpudoctor.sampling.sampler import Sampler
+from gpudoctor.sampling.sampler import Sampler, Subscriber
 
 RETRY_S = 5.0
 END_WITHIN_S = 1.8
@@ -34,13 +33,13 @@ class Service:
         self,
         ledger: Ledger,
         open_sampler: Callable[[], Sampler],
+        subscribers: Sequence[Subscriber] = (),
         *,
-        recorder: Recorder | None = None,
         retry_s: float = RETRY_S,
     ) -> None:
         self._ledger = ledger
         self._open_sampler = open_sampler
-        self._recorder = recorder
+        self._subscribers = (ledger.add, *subscribers)
         self._retry_s = retry_s
         self._routes = Routes(ledger)
         self._sampler: Sampler | None = None
@@ -56,9 +55,8 @@ class Service:
     def attach(self, sampler: Sampler) -> None:
         """Use a sampler that is open already."""
         self._sampler = sampler
-        sampler.subscribe(self._ledger.add)
-        if self._recorder is not None:
-            sampler.subscribe(self._recorder.add)
+        for subscriber in self._subscribers:
+            sampler.subscribe(subscriber)
         sampler.start()
 
     async def _run(self, listening: Sequence[socket.socket], started: Callable[[], None]) -> None:

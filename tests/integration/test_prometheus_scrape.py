@@ -115,7 +115,7 @@ def wait_until_it_answers(prometheus, folder):
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prometheus")
-    options = ("--interval", "0.5", "--processes", "20")
+    options = ("--interval", "0.5", "--processes", "20", "--inspect", "2")
     replay = ("--replay", recorded(folder / "rich.jsonl"))
     with serving(*options) as demo, serving(*options, root=replay) as rich:
         process, found = started(folder, [demo.url, rich.url])
@@ -123,6 +123,7 @@ def prometheus(tmp_path_factory):
             wait_until_it_answers(found, folder)
             # The demo's Xid comes eight seconds after its start; by then rates have their samples.
             found.wait_for('gpudoctor_gpu_xid_errors_total{xid="13"}')
+            found.wait_for("count(gpudoctor_inspection_timestamp_seconds) == 2")
             found.wait_for("count_over_time(gpudoctor_sampling_up[30s]) >= 6")
             yield found
         finally:

@@ -6,17 +6,29 @@ import io
 
 from rich.console import Console
 
+from gpudoctor.model.listing import Listing, Origin, listed
 from gpudoctor.model.process import GpuUse
 from gpudoctor.model.readings import MemoryReading
+from gpudoctor.model.selection import unlisted
 from gpudoctor.model.snapshot import DeviceState
 from gpudoctor.render.processes import command_of, table
 from tests.builders import GIB, device, process, snapshot, uuid_of
 
 
+def listing(seen, origin: Origin = Origin(), **changes) -> Listing:
+    return Listing(
+        driver=seen.driver,
+        devices=(),
+        processes=tuple(listed(row, origin, None) for row in seen.processes),
+        unlisted=changes.pop("gaps", unlisted(seen)),
+        **changes,
+    )
+
+
 def drawn(seen, width: int = 160) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, markup=False, highlight=False)
-    console.print(*table(seen, seen.processes, width=width), sep="\n")
+    console.print(*table(seen, listing(seen), width=width), sep="\n")
     return out.getvalue()
 
 

@@ -24,7 +24,7 @@ from gpudoctor.render.metrics.table import METRICS
 from gpudoctor.render.metrics.view import Metric, OwnCost, Totals, View, XidTotal
 from gpudoctor.render.prometheus import exposition
 from tests.builders import AT, GIB, device, process, snapshot, uuid_of
-from tests.rich import rich_device
+from tests.rich import rich_device, rich_inspection
 
 GOLDEN = Path(__file__).parent / "metrics.txt"
 
@@ -42,7 +42,7 @@ def full_view() -> View:
     shot = snapshot(rich, processes=(used,), collectors=(outcome,), duration_seconds=0.03)
     totals = Totals(7, {(uuid_of(0), 79): XidTotal(2, AT - 5)}, {(uuid_of(0), "pcie"): 0})
     own = OwnCost(1.5, 30_000_000, 12, AT - 100, 0)
-    return View(shot, True, totals, own, 5.0, process_rows=10)
+    return View(shot, True, totals, own, 5.0, process_rows=10, inspection=rich_inspection())
 
 
 def series(view: View, name: str) -> list[str]:

@@ -64,11 +64,12 @@ def overview() -> list[Json]:
             thresholds=steps((None, GREEN), (1, ORANGE)),
         ),
         stat(
-            "Processes",
+            "Left over",
             "none",
-            f"sum(gpudoctor_gpu_processes{HERE})",
-            text="A process on two GPUs counts twice.",
+            f"sum(gpudoctor_orphans{HERE})",
+            text="Processes that hold GPU memory and that nobody seems to wait for any more.",
             width=3,
+            thresholds=steps((None, GREEN), (1, ORANGE)),
         ),
     ]
 
@@ -81,7 +82,7 @@ def sick() -> list[Json]:
             "GPUs that are not well",
             Column("is", "none", 'gpudoctor_gpu_state_info{instance=~"$instance",state!="ok"}'),
             text="failed: some readings fail; stale: no answer in time; lost: off the bus.",
-            width=8,
+            width=12,
             hidden=("is",),
             nothing="All GPUs answer.",
         ),
@@ -92,9 +93,16 @@ def sick() -> list[Json]:
                 "none",
                 'gpudoctor_gpu_recovery_action_info{instance=~"$instance",action!="none"}',
             ),
-            width=8,
+            width=12,
             hidden=("is",),
             nothing="The driver recommends nothing.",
+        ),
+        table(
+            "Findings of the checks",
+            Column("findings", "none", f"gpudoctor_findings{HERE}"),
+            text="`gpudoctor check` on the machine shows the evidence and the fix.",
+            width=12,
+            nothing="The checks found nothing.",
         ),
         table(
             "Xids of the last day",
@@ -103,7 +111,7 @@ def sick() -> list[Json]:
                 "dateTimeAsIso",
                 f"1000 * (gpudoctor_gpu_xid_last_timestamp_seconds{HERE} > time() - 86400)",
             ),
-            width=8,
+            width=12,
             nothing="No Xid was reported.",
         ),
     ]

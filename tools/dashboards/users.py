@@ -31,7 +31,7 @@ def overview() -> list[Json]:
     """The numbers at the top."""
     some = steps((None, GREEN), (1, ORANGE))
     return [
-        stat("Users", "none", f"count(count by (user) (gpudoctor_user_processes{HERE}))", width=4),
+        stat("Users", "none", f"count(count by (user) (gpudoctor_user_processes{HERE}))", width=3),
         stat("Memory held", "bytes", f"sum(gpudoctor_user_memory_used_bytes{HERE})", width=4),
         stat(
             "Held on idle GPUs",
@@ -42,18 +42,26 @@ def overview() -> list[Json]:
             thresholds=some,
         ),
         stat(
+            "Held by what is left over",
+            "bytes",
+            f"sum(gpudoctor_orphans_memory_bytes{HERE})",
+            text="By orphans and suspects; `gpudoctor orphans` on the machine names them.",
+            width=4,
+            thresholds=some,
+        ),
+        stat(
             "GPUs nobody uses",
             "none",
             f"count(sum by (instance, uuid) (gpudoctor_gpu_processes{HERE}) == 0) or vector(0)",
-            width=4,
+            width=3,
         ),
-        stat("Energy", "kwatth", ENERGY, text="In the time that is shown.", width=4),
+        stat("Energy", "kwatth", ENERGY, text="In the time that is shown.", width=3),
         stat(
             "Cost of energy",
             "none",
             f"{ENERGY} * $price",
             text="At the price for one kWh that is chosen above; GPUs alone.",
-            width=4,
+            width=3,
         ),
     ]
 
@@ -85,6 +93,16 @@ def who() -> list[Json]:
             "Memory held on idle GPUs",
             "bytes",
             Query(f"sum by (user) ({UNUSED})", "{{user}}"),
+            stacked=True,
+        ),
+        graph(
+            "Left over",
+            "bytes",
+            Query(
+                f"sum by (instance, verdict) (gpudoctor_orphans_memory_bytes{HERE})",
+                "{{instance}} {{verdict}}",
+            ),
+            text="GPU memory held by processes that nobody seems to wait for any more.",
             stacked=True,
         ),
         graph(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpudoctor.render.metrics.findings import FINDINGS
 from gpudoctor.render.metrics.gpu import LINKS, MEMORY, POWER, UTILIZATION
 from gpudoctor.render.metrics.health import CONDITION, ECC, MIG
 from gpudoctor.render.metrics.machine import GPU_LIST, HOST, SAMPLING
@@ -18,6 +19,7 @@ GROUPS: tuple[MetricGroup, ...] = (
     CONDITION,
     MIG,
     PROCESSES,
+    FINDINGS,
     HOST,
     SAMPLING,
 )

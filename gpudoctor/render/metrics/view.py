@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gpudoctor.model.check import CheckReport
+from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.snapshot import CollectorOutcome, Device, DeviceState, Snapshot
 
 Reading = float | int | bool | None
@@ -49,6 +51,16 @@ class OwnCost:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the checks and the judge of processes found, at `at` (seconds since the epoch)."""
+
+    at: float
+    duration_seconds: float
+    orphans: tuple[Orphan, ...]
+    report: CheckReport
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """All that the metrics are computed from.
 
@@ -62,6 +74,7 @@ class View:
     own: OwnCost = field(default_factory=OwnCost)
     interval_seconds: float | None = None
     process_rows: int = 0
+    inspection: Inspection | None = None
 
     @property
     def devices(self) -> tuple[Device, ...]:
