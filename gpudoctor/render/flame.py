@@ -44,25 +44,25 @@ def _tree(samples: SamplesSeen) -> _Node:
         if not frames:
             continue
         root.seconds += weight
-        node, last = root, ""
+        node = root
         for index, _ in reversed(frames[-_DEEPEST:]):
             name, file, line, user = samples.functions[index]
-            if file.startswith(_IMPORT):
-                # The import system's own frames come in dozens and say nothing.
-                name, file, line = "import", _IMPORT, 0
-                if last == _IMPORT:
-                    continue
-            last = file
-            key = (name, f"{file}:{line}" if line else "", _kind(file, user))
-            node = node.below.setdefault(key, _Node())
-            node.seconds += weight
+            # The import system's own frames say nothing; the module that they run says it all.
+            if not file.startswith(_IMPORT):
+                key = (_shown(name, file), f"{file}:{line}", _kind(name, file, user))
+                node = node.below.setdefault(key, _Node())
+                node.seconds += weight
     return root
 
 
-def _kind(file: str, user: bool) -> str:
+def _shown(name: str, file: str) -> str:
+    return "/".join(file.split("/")[-2:]) if name == "<module>" else name
+
+
+def _kind(name: str, file: str, user: bool) -> str:
     if user:
         return "user"
-    if file == _IMPORT:
+    if name == "<module>":
         return "import"
     return "torch" if "/torch/" in file else "library"
 

@@ -25,6 +25,11 @@ def is_runner(filename: str) -> bool:
     return filename.startswith(HERE)
 
 
+def count_as_user(filename: str) -> None:
+    """Take `filename` for the user's, as "<string>" is for `-c` and for nothing else."""
+    _known[filename] = True
+
+
 def is_user(filename: str) -> bool:
     """Whether the file is neither Python's, nor an installed package's, nor the runner's."""
     known = _known.get(filename)
@@ -34,8 +39,6 @@ def is_user(filename: str) -> bool:
 
 
 def _is_user(filename: str) -> bool:
-    if filename in ("<string>", "<stdin>"):
-        return True
     if filename.startswith("<") or is_runner(filename):
         return False
     if "/site-packages/" in filename or "/dist-packages/" in filename:

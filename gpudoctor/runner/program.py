@@ -10,6 +10,8 @@ import sys
 import types
 from typing import List, Optional, Tuple
 
+from .code_paths import count_as_user
+
 Loaded = Tuple[types.CodeType, types.ModuleType]
 
 
@@ -29,6 +31,7 @@ def load(kind: str, target: str, arguments: List[str]) -> Loaded:
     _put_first("")
     source = target if kind == "code" else sys.stdin.read()
     name = "<string>" if kind == "code" else "<stdin>"
+    count_as_user(name)
     return compile(source, name, "exec", dont_inherit=True), _new_main(None)
 
 

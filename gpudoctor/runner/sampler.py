@@ -13,7 +13,9 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from .code_paths import is_runner, is_user
 
 _MOST_STACKS = 20_000
-_DEEPEST = 120
+_DEEPEST = 200
+# The import system puts several frames between two modules, which say nothing.
+_IMPORT = "<frozen importlib"
 Key = Tuple[bool, Tuple[Tuple[int, int], ...]]
 
 
@@ -71,11 +73,17 @@ class Sampler:
             return
         frame: Optional[FrameType] = sys._current_frames().get(self._main)
         stack: List[Tuple[int, int]] = []
+        last = ""
         while frame is not None and len(stack) < _DEEPEST:
             code = frame.f_code
-            if not is_runner(code.co_filename):
+            file = code.co_filename
+            if is_runner(file):
+                if code.co_name == "main":
+                    break
+            elif not (file.startswith(_IMPORT) and last.startswith(_IMPORT)):
                 self._codes.setdefault(id(code), code)
                 stack.append((id(code), frame.f_lineno or 0))
+            last = file
             frame = frame.f_back
         key = (self.in_loop, tuple(stack))
         if key in self._weights or len(self._weights) < _MOST_STACKS:

@@ -19,10 +19,11 @@ SAMPLES = SamplesSeen(
         ("main", "/home/me/main.py", 1, True),
         ("Linear.forward", "/x/torch/nn/linear.py", 9, False),
         ("_find", "<frozen importlib._bootstrap>", 3, False),
+        ("<module>", "/x/torch/optim/__init__.py", 1, False),
     ],
     stacks=[
         (3.0, True, [(1, 10), (0, 4)]),
-        (1.0, False, [(2, 9), (2, 8), (2, 7), (0, 2)]),
+        (1.0, False, [(3, 5), (2, 9), (2, 8), (0, 2)]),
     ],
 )
 FINDING = ProfileFinding(
@@ -94,10 +95,11 @@ def test_a_profile_of_nothing_gives_a_report_too():
 
 def test_boxes_lie_below_their_callers_and_share_their_width():
     found = {box.name: box for box in boxes(SAMPLES)}
-    assert set(found) == {"main", "Linear.forward", "import"}
+    assert set(found) == {"main", "Linear.forward", "optim/__init__.py"}
     assert (found["main"].width, found["main"].depth, found["main"].kind) == (100.0, 0, "user")
     assert (found["Linear.forward"].left, found["Linear.forward"].width) == (0.0, 75.0)
-    assert (found["import"].left, found["import"].width, found["import"].depth) == (75.0, 25.0, 1)
+    module = found["optim/__init__.py"]
+    assert (module.left, module.width, module.depth, module.kind) == (75.0, 25.0, 1, "import")
 
 
 def test_no_samples_give_no_boxes():
