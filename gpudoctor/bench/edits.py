@@ -26,6 +26,8 @@ def patch(
         else:
             for entry in changed:
                 _at_call(sources, entry, changes)
+            for text in sources.values():
+                ast.parse(text)
     except (OSError, ValueError, SyntaxError):
         return None
     parts = [_diff(path, after) for path, after in sources.items()]
@@ -52,7 +54,8 @@ def with_keyword(source: str, callee: str, line: int, keyword: str, value: Any) 
     Raises:
         ValueError: there is not exactly one such call, or it may already get the argument otherwise.
     """
-    calls = [node for node in ast.walk(ast.parse(source)) if _is_call(node, callee, line)]
+    nodes = ast.walk(ast.parse(source))
+    calls: list[ast.Call] = [node for node in nodes if _is_call(node, callee, line)]
     if len(calls) != 1:
         raise ValueError(f"no single call of {callee} in line {line}")
     call = calls[0]
@@ -62,12 +65,16 @@ def with_keyword(source: str, callee: str, line: int, keyword: str, value: Any) 
     for one in call.keywords:
         if one.arg == keyword:
             return _replaced(source, _span(one), written)
-    arguments = [_span(node)[1] for node in (*call.args, *call.keywords)]
-    if arguments:
-        end = max(arguments)
-        return _replaced(source, (end, end), f", {written}")
-    last, column = _span(call)[1]
-    return _replaced(source, ((last, column - 1),) * 2, written)
+    given: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+    end = _span(call)[1]
+    if not given:
+        return _replaced(source, ((end[0], end[1] - 1),) * 2, written)
+    start, end = max(_span(node)[::-1] for node in given)[::-1]
+    if end == _span(call)[1]:
+        # A lone generator shares its parentheses with the call.
+        inside = _replaced(source, (end, end), f", {written})")
+        return _replaced(inside, (start, start), "(")
+    return _replaced(source, (end, end), f", {written}")
 
 
 Place = tuple[int, int]

@@ -18,6 +18,8 @@ from gpudoctor.errors import ExitCode, GpuDoctorError
 from gpudoctor.model.bench import BenchKind, BenchReport, BenchResult, Machine, Status
 
 Progress = Callable[[str], None]
+# A window of a few milliseconds measures the scheduler of the operating system.
+STEPS, LEAST_S = 50, 1.0
 _LEAST_TIME_S = 20.0
 _ENOUGH_ROUNDS = 3
 # A search goes on past one bad value, which may be chance, but not past one that is this bad, or two.
@@ -26,13 +28,14 @@ _WORSE, _MUCH_WORSE = 0.9, 0.6
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run: `kind` is "script" or "module"."""
+    """What to run: `kind` is "script" or "module"; a run measures at least `steps` and `least_s`."""
 
     kind: str
     target: str
     arguments: tuple[str, ...]
     wanted: Wanted
-    steps: int = 50
+    steps: int = STEPS
+    least_s: float = LEAST_S
     warmup: int = 5
     rounds: int = 5
     budget_s: float = 300.0
@@ -64,6 +67,7 @@ class _Session:
         options = {
             "setting": dict(setting.changes),
             "steps": self.plan.steps,
+            "least_seconds": self.plan.least_s,
             "warmup": self.plan.warmup,
         }
         return launch.run(
@@ -249,7 +253,7 @@ def _machine(facts: Mapping[str, Any]) -> Machine:
 
 
 def _notes(plan: Plan, facts: Mapping[str, Any]) -> Iterator[str]:
-    if facts["how"] == "finished":
+    if len(facts["step_seconds"]) < plan.steps:
         yield f"The script ends by itself after {facts['steps']} steps, fewer than were asked for."
     if plan.copy_from is None:
         yield "The script ran in its own folder; with --cwd-copy it runs in a copy."

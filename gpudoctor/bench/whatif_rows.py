@@ -64,7 +64,8 @@ def _row(
     if rounds.failure is not None or not rounds.runs:
         status = Status.NOT_APPLICABLE if rounds.no_change else Status.FAILED
         status = status if rounds.failure else Status.SKIPPED
-        return not_run(plan, setting, rounds.failure or "the budget ended", status)
+        reason = _said(plan, copied, rounds.failure or "the budget ended")
+        return not_run(plan, setting, reason, status)
     first = setting is BASELINE
     ratio = None
     if not first:
@@ -84,7 +85,9 @@ def _row(
         loss_difference_ratio=None if first else difference,
         operators=_operators(plan, copied, rounds.runs),
         edit=None if first else _edit(plan, copied, setting, rounds.runs[0]),
-        notes=tuple(_baseline_notes(reference) if first else _notes(rounds, ratio is None)),
+        notes=tuple(
+            _baseline_notes(reference) if first else _notes(plan, copied, rounds, ratio is None)
+        ),
     )
 
 
@@ -96,14 +99,21 @@ def _baseline_notes(reference: Sequence[losses.Losses]) -> Iterator[str]:
         yield f"its losses differ from run to run by up to {found * 100:.2g} %: is a seed missing?"
 
 
-def _notes(rounds: Rounds, few: bool) -> Iterator[str]:
+def _notes(plan: Plan, copied: Path, rounds: Rounds, few: bool) -> Iterator[str]:
     if few:
         yield f"the budget ended after {len(rounds.runs)} rounds, too few for a claim"
-    yield from rounds.runs[0]["could_not"]
+    for reason in rounds.runs[0]["could_not"]:
+        yield _said(plan, copied, reason)
     own = losses.scatter([run["losses"] for run in rounds.runs])
     if rounds.setting == "deterministic" and own is not None:
         same = "the same in every bit" if own == 0 else "not the same"
         yield f"with it, the losses are {same} from run to run"
+
+
+def _said(plan: Plan, copied: Path, reason: str) -> str:
+    """A reason with the paths as the user writes them."""
+    folder = copied if plan.copy_from is not None else Path.cwd()
+    return reason.replace(f"{folder}/", "")
 
 
 def _operators(plan: Plan, copied: Path, runs: Sequence[Mapping[str, Any]]) -> tuple[Operator, ...]:

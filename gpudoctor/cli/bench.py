@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,38 +43,44 @@ class _ScriptCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Moves options of ours that stand behind the script's name in front of it."""
-        before, found = self._split(ctx, args)
-        if not found:
-            return super().parse_args(ctx, args)
         takes_value = {
             name: not getattr(option, "is_flag", False)
             for option in self.params
             for name in option.opts
             if name.startswith("--")
         }
-        ours: list[str] = []
-        theirs: list[str] = []
-        rest = list(found[1:])
-        while rest:
-            word = rest.pop(0)
-            name, equals, _ = word.partition("=")
-            if word == "--":
-                theirs += rest
-                break
-            if name not in takes_value:
-                theirs.append(word)
-                continue
-            ours.append(word)
-            if takes_value[name] and not equals and rest:
-                ours.append(rest.pop(0))
+        place = _first_positional(args, takes_value)
+        ours, theirs = _apart(args[place + 1 :], takes_value)
         if ours:
             said = " ".join(ours)
             click.echo(f"taken as gpudoctor's: {said} (the script's own stand after --)", err=True)
-        return super().parse_args(ctx, [*before, *ours, found[0], *theirs])
+        return super().parse_args(ctx, [*args[:place], *ours, *args[place : place + 1], *theirs])
 
-    def _split(self, ctx: click.Context, args: list[str]) -> tuple[list[str], list[str]]:
-        _, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
-        return args[: len(args) - len(rest)], rest
+
+def _first_positional(args: Sequence[str], takes_value: Mapping[str, bool]) -> int:
+    place = 0
+    while place < len(args) and args[place].startswith("-"):
+        place += 2 if takes_value.get(args[place], False) else 1
+    return place
+
+
+def _apart(args: Sequence[str], takes_value: Mapping[str, bool]) -> tuple[list[str], list[str]]:
+    """What is gpudoctor's and what is the script's own."""
+    ours: list[str] = []
+    theirs: list[str] = []
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        name, equals, _ = word.partition("=")
+        if word == "--":
+            return ours, theirs + rest
+        if name not in takes_value:
+            theirs.append(word)
+            continue
+        ours.append(word)
+        if takes_value[name] and not equals and rest:
+            ours.append(rest.pop(0))
+    return ours, theirs
 
 
 _SCRIPT = "SCRIPT"
@@ -132,7 +139,10 @@ def cudnn(
     help="num-workers=0..8, prefetch=4, pin-memory, persistent-workers, fused-optimizer, "
     "channels-last, amp, cudnn-benchmark, tf32, deterministic (all these by default), compile.",
 )  # fmt: skip
-@click.option("--steps", type=click.IntRange(2), default=50, show_default=True, metavar="N")
+@click.option(
+    "--steps", type=click.IntRange(2), metavar="N",
+    help="Measured steps of each run.  [default: 50, and as many more as make up a second]",
+)  # fmt: skip
 @click.option("--warmup", type=click.IntRange(1), default=5, show_default=True, metavar="N")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, metavar="N")
 @click.option("--budget", callback=span, default="5m", show_default=True, metavar="TIME")
@@ -164,7 +174,8 @@ def script(
         target=script,
         arguments=arguments,
         wanted=parse(wanted["tried"] or DEFAULT),
-        steps=wanted["steps"],
+        steps=wanted["steps"] or whatif.STEPS,
+        least_s=0.0 if wanted["steps"] else whatif.LEAST_S,
         warmup=wanted["warmup"],
         rounds=wanted["rounds"],
         budget_s=wanted["budget"],

@@ -98,7 +98,7 @@ def ratio_text(result: BenchResult) -> str:
 
 def _numbers(kind: BenchKind, results: Sequence[BenchResult], width: int) -> Table:
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    titles = ["setting", "step", "quartiles", "steps", "warm-up"]
+    titles = ["setting", "median step", "quartiles", "steps", "warm-up"]
     script = kind is BenchKind.WHAT_IF
     titles += ["peak memory", "losses"] if script else ["new shape", "peak memory", "same bits"]
     for place, title in enumerate(titles):

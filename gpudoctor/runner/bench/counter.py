@@ -27,6 +27,7 @@ class Counter:
     ) -> None:
         self.warmup: int = options["warmup"]
         self.steps: int = options["steps"]
+        self._least: float = options["least_seconds"]
         self.on_first_step: List[Callable[[], None]] = []
         self.on_measuring: List[Callable[[], None]] = []
         self.on_backward: List[Callable[[], None]] = []
@@ -72,13 +73,15 @@ class Counter:
             return
         done = len(self._ends) + 1
         self._losses.append(self._loss)
-        if done in (self.warmup, self.warmup + self.steps):
+        # Whether enough was measured is asked, and the device waited for, every `steps` steps only.
+        edge = done >= self.warmup and (done - self.warmup) % self.steps == 0
+        if edge:
             self._wait()
         self._ends.append(time.perf_counter())
         if done == self.warmup:
             for callback in self.on_measuring:
                 callback()
-        if done >= self.warmup + self.steps:
+        if self._stops or (edge and done > self.warmup and self._enough()):
             self._stop()
 
     def _first(self, optimizer: Any) -> None:
@@ -89,6 +92,9 @@ class Counter:
         self.warmup = max(self.warmup, self.least_warmup())
         for callback in self.on_first_step:
             callback()
+
+    def _enough(self) -> bool:
+        return self._ends[-1] - self._ends[self.warmup - 1] >= self._least
 
     def _wait(self) -> None:
         if self._device is not None and self._device.type == "cuda":
