@@ -90,14 +90,16 @@ def _coloured(text: str, level: Level) -> str:
 
 
 def _live(sampler: Sampler, settings: Settings, plain: bool) -> int:
-    from gpudoctor.tui.app import GpuDoctorApp
-    from gpudoctor.tui.themes import checked
-
-    if not sys.stderr.isatty():
-        # Textual paints on stderr; where that goes to a file, the terminal is behind stdout.
-        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
-    app = GpuDoctorApp(sampler, theme=checked(settings.tui.theme), set_=glyphs(plain))
+    # The first look is taken while the UI is still being imported.
+    sampler.start()
     try:
+        from gpudoctor.tui.app import GpuDoctorApp
+        from gpudoctor.tui.themes import checked
+
+        app = GpuDoctorApp(sampler, theme=checked(settings.tui.theme), set_=glyphs(plain))
+        if not sys.stderr.isatty():
+            # Textual paints on stderr; where that goes to a file, the terminal is behind stdout.
+            sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
         app.run()
     finally:
         sampler.stop()

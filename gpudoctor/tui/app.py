@@ -61,7 +61,8 @@ class GpuDoctorApp(App[None]):
         self.set_class(self.glyphs.plain, "plain-glyphs")
         self.push_screen(OverviewScreen())
         self._feed.subscribe(self._mailbox.put)
-        self._feed.start()
+        if self._feed.latest is not None:
+            self._mailbox.put(self._feed.latest)
 
     def on_snapshot_arrived(self) -> None:
         """Remember the snapshot and show it, unless the picture is held."""

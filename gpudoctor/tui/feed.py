@@ -12,11 +12,10 @@ from gpudoctor.model.snapshot import Snapshot
 
 
 class Feed(Protocol):
-    """Publishes snapshots from a thread of its own; the Sampler is one."""
+    """Publishes snapshots from a thread of its own; the Sampler is one. Whoever made it starts it."""
 
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
+    @property
+    def latest(self) -> Snapshot | None: ...
 
     def subscribe(self, fn: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Call `fn` with every new snapshot, in the feed's thread. Returns the unsubscribe."""

@@ -36,7 +36,7 @@ async def test_a_process_that_ended_is_shown_as_it_was_and_its_reused_pid_is_not
         await opened(app, pilot, "enter")
         await until(pilot, lambda: "python serve.py" in text(app))
         other = process(200, index=1, started=AT - 1, command=("thief",))
-        feed.publish(replace(feed._first[0], processes=(other,)))
+        feed.publish(replace(feed.latest, processes=(other,)))
         await until(pilot, lambda: "holds no GPU any more" in text(app))
         assert "python serve.py" in text(app)
         assert "thief" not in text(app)
@@ -45,7 +45,7 @@ async def test_a_process_that_ended_is_shown_as_it_was_and_its_reused_pid_is_not
 async def test_the_memory_of_a_process_is_drawn_over_time(app, feed):
     async with app.run_test(size=(100, 50)) as pilot:
         await opened(app, pilot, "enter")
-        first = feed._first[0]
+        first = feed.latest
         grown = tuple(replace(row, memory_used_bytes=60 * GIB) for row in first.processes)
         feed.publish(replace(first, processes=grown))
         await until(pilot, lambda: "full height is 60.0 GiB" in text(app))
@@ -83,7 +83,7 @@ async def test_the_events_screen_tells_what_happened_with_the_catalogues_advice(
     async with app.run_test(size=(120, 30)) as pilot:
         await opened(app, pilot, "e")
         assert "The driver has told of no event since the start." in text(app)
-        feed.publish(replace(feed._first[0], events=happened))
+        feed.publish(replace(feed.latest, events=happened))
         await until(pilot, lambda: "Xid 79" in text(app))
         page = lines(app)
         first = next(i for i, line in enumerate(page) if "CATALOGUE" in line)
@@ -122,7 +122,7 @@ async def test_help_lists_every_key_of_the_screen_and_comes_from_the_bindings(ap
 async def test_a_look_taken_meanwhile_is_there_when_one_comes_back(app, feed):
     async with app.run_test(size=(100, 30)) as pilot:
         await opened(app, pilot, "question_mark")
-        feed.publish(replace(feed._first[0], processes=(process(4242),)))
+        feed.publish(replace(feed.latest, processes=(process(4242),)))
         await pilot.pause(0.1)
         await pilot.press("escape")
         await until(pilot, lambda: "4242" in text(app))

@@ -113,7 +113,7 @@ async def test_the_cursor_follows_its_process_when_the_order_changes(app, feed):
         table = app.screen.query_one("#processes", Grid)
         await pilot.press("end")
         assert table.selected.startswith("100@")
-        first = feed._first[0]
+        first = feed.latest
         grown = tuple(
             replace(row, memory_used_bytes=70 * GIB) if row.pid == 100 else row
             for row in first.processes
@@ -128,11 +128,11 @@ async def test_a_paused_picture_stands_still_and_says_so(app, feed):
         await shown(app, pilot)
         await pilot.press("p")
         assert "PAUSED" in lines(app)[0]
-        feed.publish(replace(feed._first[0], processes=()))
+        feed.publish(replace(feed.latest, processes=()))
         await pilot.pause(0.1)
         assert pids(app) == [200, 300, 100]
         await pilot.press("p")
-        feed.publish(replace(feed._first[0], processes=()))
+        feed.publish(replace(feed.latest, processes=()))
         await until(pilot, lambda: "No process uses a GPU" in text(app))
         assert "PAUSED" not in lines(app)[0]
 
@@ -141,7 +141,7 @@ async def test_a_stale_gpu_stays_on_the_screen_and_says_since_when(app, feed):
     async with app.run_test(size=(100, 30)) as pilot:
         await shown(app, pilot)
         stale = device(1, state=DeviceState.STALE, stale_since=AT - 12)
-        feed.publish(replace(feed._first[0], devices=(device(0), stale)))
+        feed.publish(replace(feed.latest, devices=(device(0), stale)))
         await until(pilot, lambda: "stale 12s" in text(app))
         assert "GPU 1 has not answered for 12s" in text(app)
 
