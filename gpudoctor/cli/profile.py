@@ -68,6 +68,13 @@ class _AsPython(click.Command):
     help="Steps to let pass before torch's profiler looks.",
 )
 @click.option("--steps", type=click.IntRange(1), help="Steps it looks at (default: about 1 s).")
+@click.option(
+    "--mode",
+    default="verdict",
+    show_default=True,
+    type=click.Choice(["verdict", "bottleneck"]),
+    help="bottleneck: count all Python calls with cProfile, and print what torch.utils.bottleneck did.",
+)
 @click.option("--shapes", is_flag=True, help="Record the operators' shapes in the trace.")
 @click.option("--no-operators", is_flag=True, help="Leave torch's profiler out.")
 @click.option("--no-functions", is_flag=True, help="Leave out the sampling of Python functions.")
@@ -82,6 +89,7 @@ def profile(
     as_json: bool,
     out: Path | None,
     load: Path | None,
+    mode: str,
     **collect: Any,
 ) -> None:
     """Run a script once, unmodified, and say where its time goes and what to change.
@@ -94,17 +102,17 @@ def profile(
     if load is not None:
         if program or module or code:
             raise GpuDoctorError("--load runs nothing", hint="Leave the script out.")
-        _show(load_profile(load), load, as_json)
+        _show(load_profile(load), load, as_json, mode)
         return
     chosen = _program(program, module, code)
     with _folder(out) as folder:
-        exit_code = _run(chosen, folder, python, as_json, collect)
+        exit_code = _run(chosen, folder, python, as_json, {**collect, "mode": mode})
         seen = _profile_of(folder, exit_code)
         if out is not None:
             from gpudoctor.render.profile_files import write_reports
 
             write_reports(seen, folder)
-        _show(seen, out, as_json)
+        _show(seen, out, as_json, mode)
     ctx.exit(exit_code)
 
 
@@ -156,7 +164,8 @@ def _run(
         folder,
         Collect(
             operators=not collect["no_operators"],
-            functions=not collect["no_functions"],
+            functions=not collect["no_functions"] and collect["mode"] == "verdict",
+            calls=collect["mode"] == "bottleneck",
             wait=collect["wait"],
             steps=collect["steps"],
             shapes=collect["shapes"],
@@ -177,11 +186,16 @@ def _profile_of(folder: Path, exit_code: int) -> Profile:
     return load_profile(folder, exit_code)
 
 
-def _show(seen: Profile, folder: Path | None, as_json: bool) -> None:
+def _show(seen: Profile, folder: Path | None, as_json: bool, mode: str) -> None:
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 
         click.echo(envelope("gpudoctor.profile/1", to_builtins(seen)))
+        return
+    if mode == "bottleneck":
+        from gpudoctor.render.bottleneck import bottleneck
+
+        click.echo("\n".join(bottleneck(seen)))
         return
     from gpudoctor.render.profile import report
     from gpudoctor.render.text import console

@@ -78,6 +78,7 @@ class Collect:
     wait: int = 5
     steps: int | None = None
     shapes: bool = False
+    calls: bool = False
     interval_seconds: float = 0.01
 
     def options(self, folder: Path) -> str:
@@ -89,6 +90,7 @@ class Collect:
                 "steps": self.steps,
                 "shapes": self.shapes,
                 "window": self.operators,
+                "calls": self.calls,
                 "sample": self.functions,
                 "interval": self.interval_seconds,
             }

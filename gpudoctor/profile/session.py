@@ -130,6 +130,19 @@ class SamplesSeen(msgspec.Struct, frozen=True):
     stacks: list[tuple[float, bool, list[tuple[int, int]]]]
 
 
+class ThreadSeen(msgspec.Struct, frozen=True):
+    """A thread other than the script's main one, and where it was for the greatest `share` of the time."""
+
+    pid: int
+    process: str
+    name: str
+    main: bool
+    seconds: float
+    function: str
+    share: float
+    site: Site = None
+
+
 class Session(msgspec.Struct, frozen=True):
     """session.json of one run."""
 
@@ -152,6 +165,9 @@ class Session(msgspec.Struct, frozen=True):
     main_cpu_seconds: float | None = None
     torch: TorchSeen | None = None
     samples: SamplesSeen | None = None
+    calls: list[tuple[str, str, int, int, int, float, float]] | None = None
+    threads: tuple[ThreadSeen, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class _Head(msgspec.Struct):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.profile import (
+    FunctionTime,
     Growth,
     LoaderTime,
     MemoryPoint,
@@ -43,7 +44,7 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         optimizers=_optimizers(session),
         loaders=_loaders(session),
         window=window,
-        functions=stacks.functions(session.samples) if session.samples else (),
+        functions=_functions(session),
         lines=stacks.lines(session.samples) if session.samples else (),
         growth=_growth(session),
         memory=tuple(MemoryPoint(at, size) for at, size in session.memory if size),
@@ -194,6 +195,15 @@ def _loaders(session: Session) -> tuple[LoaderTime, ...]:
         )
         for one in session.loaders
     )
+
+
+def _functions(session: Session) -> tuple[FunctionTime, ...]:
+    if session.calls is not None:
+        return tuple(
+            FunctionTime(name, f"{file}:{line}", own, total, calls)
+            for name, file, line, _, calls, own, total in session.calls
+        )
+    return stacks.functions(session.samples) if session.samples else ()
 
 
 def _growth(session: Session) -> tuple[Growth, ...]:

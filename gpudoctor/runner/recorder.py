@@ -9,6 +9,7 @@ import time
 from types import ModuleType
 from typing import Any, Dict, List, Optional
 
+from .calls import Calls
 from .growth import GrowthProbe
 from .imports import ImportWatch
 from .loader import LoaderWatch
@@ -43,6 +44,7 @@ class Recorder:
         self.batches = Steps()
         self.window = Window(folder, options)
         self.growth = GrowthProbe()
+        self.calls = Calls(folder) if options["calls"] else None
         self.loaders = LoaderWatch(self._after_batch)
         self.optimizers = OptimizerWatch(self._after_step)
         self.sampler = Sampler(options["interval"], self._checkpoint) if options["sample"] else None
@@ -60,6 +62,8 @@ class Recorder:
         self._cpu_begun = time.thread_time()
         if self.sampler is not None:
             self.sampler.start()
+        if self.calls is not None:
+            self.calls.start()
 
     def end(self, how: Dict[str, Any]) -> None:
         """The script has ended: close the profiler while that is safe, and write."""
@@ -68,6 +72,8 @@ class Recorder:
         self._ended = how
         self._wall = time.perf_counter() - self._begun
         self._cpu = time.thread_time() - self._cpu_begun
+        if self.calls is not None:
+            self.calls.stop()
         self.window.close("the script ended")
         if self.sampler is not None:
             self.sampler.stop()
@@ -161,5 +167,6 @@ class Recorder:
             "window": {"state": self.window.state, **self.window.facts},
             "growth": self.growth.as_list(),
             "memory": [[round(at - self._begun, 3), size] for at, size in list(memory)],
+            "calls": self.calls.as_list() if self.calls is not None else None,
             "samples": self.sampler.as_dict() if self.sampler is not None else None,
         }

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import pstats
+import re
 import signal
 import subprocess
 import sys
@@ -141,3 +143,22 @@ def test_a_signal_to_gpudoctor_reaches_the_script_and_the_report_is_printed(numb
 def test_the_report_is_plain_text_in_a_pipe(hello):
     done = profile("--python", sys.executable, "main.py", cwd=hello)
     assert "\x1b" not in done.stdout
+
+
+def test_mode_bottleneck_counts_every_call(tmp_path):
+    (tmp_path / "main.py").write_text(
+        "import sys\ndef often():\n    pass\nfor _ in range(321):\n    often()\nsys.exit(0)\n"
+    )
+    done = profile("--python", sys.executable, "--mode", "bottleneck", "main.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"321 .*main\.py:2\(often\)", done.stdout)
+    assert "Environment Summary" in done.stdout
+    assert "runner" not in done.stdout
+
+
+def test_counted_calls_can_be_read_by_pstats(tmp_path):
+    (tmp_path / "main.py").write_text("def once():\n    pass\nonce()\n")
+    options = ("--mode", "bottleneck", "--out", "kept")
+    profile("--python", sys.executable, *options, "main.py", cwd=tmp_path)
+    stats = pstats.Stats(str(tmp_path / "kept" / "calls.pstats")).stats
+    assert [row[0] for key, row in stats.items() if key[2] == "once"] == [1]

@@ -19,6 +19,7 @@ OPTIONS = {
     "shapes": False,
     "window": True,
     "sample": True,
+    "calls": False,
     "interval": 0.005,
 }
 
