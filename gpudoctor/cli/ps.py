@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpudoctor.cli.sources import Machine, open_machine
 from gpudoctor.model.process import GpuProcess
-from gpudoctor.model.snapshot import Device, Snapshot
+from gpudoctor.model.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from gpudoctor.model.listing import Listing
+    from gpudoctor.model.parked import Parked
 
 # What a process table needs; the other collectors cost time and are not shown.
 COLLECTORS = ("memory", "utilization", "mig", "processes")
@@ -25,6 +29,7 @@ LOOK_S = 5.0
 @click.option(
     "--sort", type=click.Choice(SORT_KEYS), default="gpu", show_default=True, help="Order of rows."
 )
+@click.option("--tree", is_flag=True, help="Show each process below what launched it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.ps/1).")
 @click.option(
     "--watch",
@@ -33,8 +38,13 @@ LOOK_S = 5.0
     help="Print anew every so many seconds, until Ctrl-C.",
 )
 @click.pass_context
-def ps(ctx: click.Context, /, as_json: bool, watch: float | None, **wanted: Any) -> None:
-    """Show the processes on the GPUs: who holds which memory, and what is running."""
+def ps(
+    ctx: click.Context, /, as_json: bool, tree: bool, watch: float | None, **wanted: Any
+) -> None:
+    """Show the processes on the GPUs: who holds which memory, and what is running.
+
+    Parked processes and memory that no listed process holds have rows of their own.
+    """
     from gpudoctor.model.selection import select
 
     with open_machine(ctx.obj["demo"], ctx.obj["replay"]) as machine:
@@ -42,7 +52,8 @@ def ps(ctx: click.Context, /, as_json: bool, watch: float | None, **wanted: Any)
             click.echo(machine.notice, err=True)
         for snapshot in _looks(machine, watch):
             rows = select(snapshot.processes, **wanted)
-            _show(snapshot, rows, as_json=as_json, again=watch is not None)
+            listing = _listing(machine, snapshot, rows, tree=tree)
+            _show(snapshot, listing, as_json=as_json, again=watch is not None, tree=tree)
 
 
 def _looks(machine: Machine, watch: float | None) -> Iterator[Snapshot]:
@@ -61,16 +72,51 @@ def _looks(machine: Machine, watch: float | None) -> Iterator[Snapshot]:
         sampler.stop()
 
 
-def _show(snapshot: Snapshot, rows: Sequence[GpuProcess], *, as_json: bool, again: bool) -> None:
+def _listing(
+    machine: Machine, snapshot: Snapshot, rows: Sequence[GpuProcess], *, tree: bool
+) -> Listing:
+    """The rows with their origins. Of a played machine's pids this host knows nothing."""
+    from msgspec.structs import replace
+
+    from gpudoctor.host.origins import ancestors, launchers, origin
+    from gpudoctor.model.lineage import Placement
+    from gpudoctor.model.listing import Listing, Origin, listed, listed_device
+    from gpudoctor.model.selection import unlisted
+
+    live = machine.reopen is not None
+    found = []
+    for row in rows:
+        if live and row.visible:
+            found.append(listed(row, origin(row.pid, row.command), None))
+        else:
+            found.append(listed(row, Origin(launchers(row.command, {}, Placement())), None))
+    if live and tree:
+        found = [replace(one, above=ancestors(one.pid)) if one.visible else one for one in found]
+    gaps = unlisted(snapshot)
+    if live and gaps:
+        from gpudoctor.host.likely import with_holders
+
+        gaps = with_holders(gaps, snapshot)
+    return Listing(
+        driver=snapshot.driver,
+        devices=tuple(listed_device(device) for device in snapshot.devices),
+        processes=tuple(found),
+        parked=_parked() if live else (),
+        unlisted=gaps,
+    )
+
+
+def _parked() -> tuple[Parked, ...]:
+    from gpudoctor.host.parked import parked
+
+    return parked()
+
+
+def _show(snapshot: Snapshot, listing: Listing, *, as_json: bool, again: bool, tree: bool) -> None:
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 
-        body = {
-            "driver": to_builtins(snapshot.driver),
-            "devices": [_device(device) for device in snapshot.devices],
-            "processes": [to_builtins(row) for row in rows],
-        }
-        click.echo(envelope("gpudoctor.ps/1", body, at=snapshot.taken_at))
+        click.echo(envelope("gpudoctor.ps/1", to_builtins(listing), at=snapshot.taken_at))
         return
     from gpudoctor.render.processes import table
     from gpudoctor.render.text import console
@@ -78,16 +124,4 @@ def _show(snapshot: Snapshot, rows: Sequence[GpuProcess], *, as_json: bool, agai
     screen = console()
     if again and screen.is_terminal:
         screen.clear()
-    screen.print(*table(snapshot, rows, width=screen.width), sep="\n")
-
-
-def _device(device: Device) -> dict[str, Any]:
-    return {
-        "index": device.index,
-        "uuid": device.uuid,
-        "name": device.facts.name,
-        "state": str(device.state),
-        "memory_used_bytes": device.memory.used_bytes,
-        "memory_total_bytes": device.memory.total_bytes,
-        "gpu_ratio": device.utilization.gpu_ratio,
-    }
+    screen.print(*table(snapshot, listing, width=screen.width, as_tree=tree), sep="\n")

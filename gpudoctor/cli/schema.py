@@ -14,7 +14,7 @@ from gpudoctor.errors import GpuDoctorError
 SCHEMAS: dict[str, str] = {
     "snapshot": "gpudoctor.model.snapshot:Snapshot",
     "check": "gpudoctor.model.check:CheckReport",
-    "ps": "gpudoctor.model.process:GpuProcess",
+    "ps": "gpudoctor.model.listing:Listing",
     "orphans": "gpudoctor.model.orphan:Orphan",
     "kill": "gpudoctor.model.ending:KillReport",
     "empty-cache": "gpudoctor.model.injection:CacheReport",

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from gpudoctor.host.proc_files import read_stat, read_text
-from gpudoctor.model.parking import Parked
+from gpudoctor.model.parked import Parked
 
 PROC = Path("/proc")
 # What root parks is for everybody to see, and not in the home of whoever used sudo.

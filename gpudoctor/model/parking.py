@@ -1,4 +1,4 @@
-"""A process whose GPU memory lies in host memory, and what parking it or bringing it back did."""
+"""What parking a process, or bringing it back, did."""
 
 from __future__ import annotations
 
@@ -26,34 +26,6 @@ class ParkOutcome(StrEnum):
     UNKNOWN = "unknown"
     GONE = "gone"
     DIED = "died"
-
-
-class Share(Value, frozen=True):
-    """What a process held of one GPU when it was parked."""
-
-    index: int
-    uuid: str
-    memory_used_bytes: int | None = None
-
-
-class Parked(Value, frozen=True):
-    """A process that was parked. `start_ticks` (field 22 of its stat) and `boot_id` are its identity.
-
-    `parked_at` is in seconds since the epoch. `confirmed` is False from before the driver is asked
-    until it has answered, so that a crash in between leaves a trace.
-    """
-
-    pid: int
-    start_ticks: int
-    boot_id: str
-    name: str
-    command: tuple[str, ...] = ()
-    user: str | None = None
-    uid: int | None = None
-    gpus: tuple[Share, ...] = ()
-    memory_used_bytes: int | None = None
-    parked_at: float = 0.0
-    confirmed: bool = False
 
 
 class ParkResult(Value, frozen=True):

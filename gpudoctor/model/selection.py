@@ -14,12 +14,27 @@ from gpudoctor.model.values import Value
 UNLISTED_FROM_BYTES = 1024**3
 
 
+class Holder(Value, frozen=True):
+    """A process that has a GPU open although the driver does not list it there."""
+
+    pid: int
+    name: str
+    command: tuple[str, ...] = ()
+    user: str | None = None
+
+
 class Unlisted(Value, frozen=True):
-    """Memory of one GPU that is used although no listed process holds it."""
+    """Memory of one GPU that is used although no listed process holds it.
+
+    `holders` have the GPU open and may be who holds it; None where nobody looked. `all_seen` is
+    False where other users' open files are closed to us.
+    """
 
     index: int
     uuid: str
     memory_used_bytes: int
+    holders: tuple[Holder, ...] | None = None
+    all_seen: bool = False
 
 
 def select(

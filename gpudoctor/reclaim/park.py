@@ -12,7 +12,8 @@ import msgspec
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host import parked as records
 from gpudoctor.model.condition import Condition, refused
-from gpudoctor.model.parking import Parked, ParkOutcome, ParkResult, Share
+from gpudoctor.model.parked import Parked, Share
+from gpudoctor.model.parking import ParkOutcome, ParkResult
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.reclaim import checkpoint

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gpudoctor.model.condition import Condition, Standing
 from gpudoctor.model.lineage import Lineage
-from gpudoctor.model.parking import Parked
+from gpudoctor.model.parked import Parked
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Device, Snapshot
 from gpudoctor.reclaim.protection import Protection

@@ -11,7 +11,7 @@ import pytest
 
 from gpudoctor.host import parked
 from gpudoctor.host.proc_files import read_stat
-from gpudoctor.model.parking import Parked, Share
+from gpudoctor.model.parked import Parked, Share
 from tests.reclaim.children import PROC
 
 

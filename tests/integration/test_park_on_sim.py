@@ -209,3 +209,27 @@ def test_a_machine_without_room_in_host_memory_leaves_the_process_alone(cuda_sim
     assert done.returncode == 1
     assert "needs 64.0 TiB of host memory" in done.stdout
     assert cuda_sim.calls == []
+
+
+def test_ps_shows_what_is_parked_until_it_is_back(cuda_sim):
+    job = cuda_sim.job(0, mib=700)
+    run(cuda_sim, "park", str(job.pid), "--yes")
+    answer = json.loads(run(cuda_sim, "ps", "--json").stdout)
+    assert answer["processes"] == []
+    (parked,) = answer["parked"]
+    assert (parked["pid"], parked["memory_used_bytes"]) == (job.pid, 700 * MIB)
+    assert parked["confirmed"] is True
+    assert "700.0 MiB in host memory" in run(cuda_sim, "ps").stdout
+    run(cuda_sim, "unpark", "--all", "--yes")
+    assert json.loads(run(cuda_sim, "ps", "--json").stdout)["parked"] == []
+
+
+def test_a_parked_process_that_ended_is_no_longer_shown(cuda_sim):
+    job = cuda_sim.job(0)
+    run(cuda_sim, "park", str(job.pid), "--yes")
+    job.child.kill()
+    job.child.wait()
+    assert json.loads(run(cuda_sim, "ps", "--json").stdout)["parked"] == []
+    done = run(cuda_sim, "unpark", "--all", "--yes")
+    assert done.returncode == 0
+    assert "No process is noted as parked." in done.stdout

@@ -58,6 +58,39 @@ def test_pids_of_another_namespace_are_shown_and_not_dropped(nvml_sim):
     assert "not visible from here" in done.stdout
 
 
+def test_real_ranks_are_named_and_stand_below_their_launcher(nvml_sim):
+    rank = "import time; print('ready', flush=True); time.sleep(60)"
+    code = f"""
+import os, subprocess, sys
+for rank in range(2):
+    env = os.environ | dict(TORCHELASTIC_RUN_ID='r1', RANK=str(rank), WORLD_SIZE='2')
+    child = subprocess.Popen([sys.executable, '-c', {rank!r}], env=env, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    print(child.pid, flush=True)
+sys.stdin.read()
+os.killpg(0, 9)
+"""
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        pids = [int(launcher.stdout.readline()) for _ in range(2)]
+        nvml_sim.use(eight_h100(pids=pids))
+        rows = json.loads(gpudoctor(nvml_sim.env, "ps", "--json", "--tree").stdout)["processes"]
+        names = {row["pid"]: row["launchers"][0]["name"] for row in rows}
+        assert names == {pids[0]: "rank 0/2", pids[1]: "rank 1/2"}
+        assert {row["above"][0]["pid"] for row in rows} == {launcher.pid}
+        text = gpudoctor({**nvml_sim.env, "COLUMNS": "250"}, "ps", "--tree").stdout
+        assert text.count(f" {launcher.pid}\n") + text.count(f" {launcher.pid} ") == 1
+        assert "torchrun rank 1/2" in text
+    finally:
+        launcher.communicate()
+
+
 def test_a_gpu_that_hangs_costs_a_wait_and_not_the_others(nvml_sim, children):
     nvml_sim.use(eight_h100(pids=[child.pid for child in children]))
     nvml_sim.machine.hang("nvmlDeviceGetMemoryInfo_v2", 60, gpu=1)

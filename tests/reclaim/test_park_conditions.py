@@ -9,7 +9,7 @@ import pytest
 
 from gpudoctor.model.condition import Standing, refused
 from gpudoctor.model.lineage import Lineage
-from gpudoctor.model.parking import Parked, Share
+from gpudoctor.model.parked import Parked, Share
 from gpudoctor.model.process import GpuUse, ProcessKey
 from gpudoctor.model.readings import HealthReading, MemoryReading, MigReading
 from gpudoctor.reclaim.park_conditions import Subject, park_conditions, unpark_conditions
