@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -118,9 +120,53 @@ def stress(python: str, kind: str, tries: int) -> Row:
     return row
 
 
+VISITOR = """
+import sys
+from gpudoctor.reclaim.entrance import entrance
+from gpudoctor.reclaim.inject import visit
+way_in = entrance(int(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    visit(way_in, "def run(): return ''")
+"""
+
+
+@dataclass
+class Interrupted:
+    """How often gpudoctor itself was ended by a signal while it entered one target without pause."""
+
+    signal: str
+    kind: str
+    tries: int
+    lost: list[str]
+
+
+def interrupt(kind: str, wanted: signal.Signals, tries: int) -> Interrupted:
+    """Ends gpudoctor itself at random moments while it enters a target without pause."""
+    lost: list[str] = []
+    target = Target(sys.executable, kind)
+    for turn in range(tries):
+        command = [sys.executable, "-c", VISITOR, str(target.process.pid)]
+        visitor = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert visitor.stdout is not None
+        visitor.stdout.readline()
+        time.sleep(random.uniform(0.0, 0.08))
+        visitor.send_signal(wanted)
+        visitor.communicate()
+        harm = target.harm() if target.process.poll() is not None or turn == tries - 1 else None
+        if harm:
+            lost.append(harm)
+            target.close()
+            target = Target(sys.executable, kind)
+    target.close()
+    print(f"{wanted.name} to the visitor of {kind}: {tries} times, {len(lost)} lost", flush=True)
+    return Interrupted(wanted.name, kind, tries, lost)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--tries", type=int, default=20)
+    parser.add_argument("--interrupts", type=int, default=50)
     parser.add_argument("--python", action="append", default=[])
     parser.add_argument("--kind", action="append", default=[])
     parser.add_argument("--name", default="inject_stress")
@@ -140,6 +186,11 @@ def main() -> int:
             f"{'LOST: ' + row.lost if row.lost else 'unharmed'} {row.errors[:1] or ''}",
             flush=True,
         )
+    interrupted = [
+        interrupt(kind, wanted, options.interrupts)
+        for wanted in (signal.SIGINT, signal.SIGTERM)
+        for kind in ("compute", "sleep", "asyncio", "signals-while-asleep")
+    ]
     totals = {
         name: sum(getattr(row, name) for row in rows)
         for name in ("tries", "done", "cancelled", "unfinished", "wrong_counts")
@@ -147,9 +198,12 @@ def main() -> int:
     totals |= {"errors": sum(len(row.errors) for row in rows)}
     totals |= {"lost": sum(row.lost is not None for row in rows), "targets": len(rows)}
     print(totals)
+    totals |= {"interrupts": sum(one.tries for one in interrupted)}
+    totals |= {"lost_by_interrupt": sum(len(one.lost) for one in interrupted)}
     written = machine() | {"totals": totals, "rows": [asdict(row) for row in rows]}
+    written |= {"interrupted": [asdict(one) for one in interrupted]}
     (RESULTS / f"{options.name}.json").write_text(json.dumps(written, indent=2) + "\n")
-    return 1 if totals["lost"] or totals["wrong_counts"] else 0
+    return 1 if totals["lost"] or totals["wrong_counts"] or totals["lost_by_interrupt"] else 0
 
 
 if __name__ == "__main__":

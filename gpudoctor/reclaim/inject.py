@@ -9,6 +9,7 @@ claims the code with one atomic instruction, so that two starts still run it onc
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import struct
 import threading
@@ -113,19 +114,28 @@ def visit(way_in: Entrance, source: str, *, timeout_s: float = TIMEOUT_S) -> Vis
     """
     visitor = _Visitor(way_in, source)
     begun = time.monotonic()
-    while True:
-        if not visitor.started:
-            _apart(lambda: _once(visitor))
-        state = _poll(visitor, min(begun + timeout_s, time.monotonic() + _RETRY_S))
-        if state == _STATE_DONE:
-            end = VisitEnd.DONE
-            break
-        if time.monotonic() - begun >= timeout_s:
-            end = _cancel(visitor)
-            break
+    try:
+        end = _pursue(visitor, begun + timeout_s)
+    except BaseException:
+        # Ctrl-C while it waits for its turn: what nobody waits for any more must not run later.
+        if visitor.block:
+            with contextlib.suppress(GpuDoctorError):
+                _cancel(visitor)
+        raise
     answer = _answer(visitor) if end is VisitEnd.DONE else None
     took = time.monotonic() - begun
     return Visit(way_in.pid, end, answer, took, visitor.stopped_s, visitor.way)
+
+
+def _pursue(visitor: _Visitor, until: float) -> VisitEnd:
+    while True:
+        if not visitor.started:
+            _apart(lambda: _once(visitor))
+        state = _poll(visitor, min(until, time.monotonic() + _RETRY_S))
+        if state == _STATE_DONE:
+            return VisitEnd.DONE
+        if time.monotonic() >= until:
+            return _cancel(visitor)
 
 
 def _apart(work: Callable[[], None]) -> None:
