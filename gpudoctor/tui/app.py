@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from textual import events
 from textual.app import App
@@ -15,15 +15,9 @@ from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived
 from gpudoctor.tui.history import History
 from gpudoctor.tui.screens.events import EventsScreen
 from gpudoctor.tui.screens.help import HelpScreen
+from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.screens.overview import OverviewScreen
 from gpudoctor.tui.themes import NAMES, THEMES, VARIABLES, following
-
-
-@runtime_checkable
-class ShowsSnapshots(Protocol):
-    """A screen that wants each new snapshot."""
-
-    def show_snapshot(self, snapshot: Snapshot) -> None: ...
 
 
 class GpuDoctorApp(App[None]):
@@ -56,10 +50,13 @@ class GpuDoctorApp(App[None]):
         """The colours that a theme may leave out."""
         return VARIABLES
 
+    def get_default_screen(self) -> OverviewScreen:
+        """The overview is the screen that the others are opened from."""
+        return OverviewScreen()
+
     def on_mount(self) -> None:
-        """Open the overview and begin to listen."""
+        """Begin to listen."""
         self.set_class(self.glyphs.plain, "plain-glyphs")
-        self.push_screen(OverviewScreen())
         self._feed.subscribe(self._mailbox.put)
         if self._feed.latest is not None:
             self._mailbox.put(self._feed.latest)
@@ -75,8 +72,9 @@ class GpuDoctorApp(App[None]):
             self._show()
 
     def _show(self) -> None:
-        if self.snapshot is not None and isinstance(self.screen, ShowsSnapshots):
-            self.screen.show_snapshot(self.snapshot)
+        # A screen that is still being put together shows the newest snapshot once it is.
+        if isinstance(self.screen, LiveScreen) and self.screen.ready:
+            self.screen.catch_up()
 
     def on_key(self, event: events.Key) -> None:
         """Give to the filter what was typed ahead of it: such keys went to the table before it opened."""

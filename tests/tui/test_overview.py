@@ -221,3 +221,34 @@ async def test_the_screen_is_there_before_the_first_answer_and_keys_work():
         )
         await pilot.press("q")
     assert app.return_code == 0
+
+
+async def test_a_click_on_a_key_of_the_last_line_works_like_the_key(app):
+    async with app.run_test(size=(100, 30)) as pilot:
+        await shown(app, pilot)
+        x = lines(app)[-1].index("Events")
+        await pilot.click("KeyBar", offset=(x, 0))
+        await until(pilot, lambda: "CATALOGUE" in text(app))
+        await pilot.click("KeyBar", offset=(lines(app)[-1].index("Back"), 0))
+        await until(pilot, lambda: "COMMAND" in text(app))
+        await pilot.click("KeyBar", offset=(98, 0))
+        assert app.is_running
+
+
+async def test_the_last_line_names_only_keys_that_fit_and_those_that_work_here(app):
+    async with app.run_test(size=(44, 24)) as pilot:
+        await shown(app, pilot)
+        await until(pilot, lambda: "Details" in lines(app)[-1])
+        assert lines(app)[-1].split()[-1] in {"Filter", "Sort", "Window", "Quit"}
+        await pilot.press("slash")
+        await until(pilot, lambda: "Details" not in lines(app)[-1])
+
+
+async def test_snapshots_that_come_while_screens_open_and_close_break_nothing(app, feed):
+    async with app.run_test(size=(100, 30)) as pilot:
+        for number in range(30):
+            feed.publish(replace(feed.latest, processes=(process(5000 + number),)))
+            await app.run_action("help" if number % 3 else "events")
+            feed.publish(replace(feed.latest, processes=(process(6000 + number),)))
+            await pilot.press("escape")
+        await until(pilot, lambda: "6029" in text(app))

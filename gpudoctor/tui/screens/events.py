@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer
 
 from gpudoctor import units
 from gpudoctor.model.snapshot import GpuEvent, Snapshot
@@ -18,6 +17,7 @@ from gpudoctor.present.host import title_cells
 from gpudoctor.present.remarks import remarks
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.widgets.grid import Grid
+from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.lines import Lines
 
 REMARK_COLUMNS = (Column("gpu", "GPU", 3, right=True), Column("text", "NOW", 40, grow=1))
@@ -45,7 +45,7 @@ class EventsScreen(LiveScreen):
         yield Grid(
             EVENT_COLUMNS, empty="The driver has told of no event since the start.", dom_id="events"
         )
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Fill both tables."""

@@ -11,12 +11,13 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from gpudoctor.present.cells import Level
 from gpudoctor.present.facts import Fact
 from gpudoctor.present.graph import area
 from gpudoctor.tui.screens.live import LiveScreen
+from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.lines import Lines
 
 _GRAPH_ROWS = 6
@@ -34,7 +35,7 @@ class FactsScreen(LiveScreen):
         """Title, facts, keys."""
         yield Lines(spread=True, dom_id="title")
         yield VerticalScroll(Static(id="history"), Static(id="facts"), id="page")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_facts(self, facts: Iterable[Fact]) -> None:
         """Show these names and values, in as many columns as the terminal has room for."""

@@ -23,6 +23,8 @@ class Doctor(Protocol):
 class LiveScreen(Screen[None]):
     """A screen that is shown the newest snapshot when it opens, when it comes back, and at each look."""
 
+    ready = False
+
     @property
     def doctor(self) -> Doctor:
         """The application, as far as screens know it."""
@@ -32,7 +34,17 @@ class LiveScreen(Screen[None]):
         """Show this snapshot."""
         raise TypeError(f"{type(self).__name__} shows nothing")
 
+    def on_mount(self) -> None:
+        """All parts are there from now on."""
+        self.ready = True
+        self.catch_up()
+
     def on_screen_resume(self) -> None:
-        """Catch up with what came while another screen was in front."""
+        """Show what came while another screen was in front."""
+        if self.ready:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Show the newest snapshot again."""
         if self.doctor.snapshot is not None:
             self.show_snapshot(self.doctor.snapshot)

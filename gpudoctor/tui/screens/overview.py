@@ -7,8 +7,8 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer, Input, Label
+from textual.containers import Horizontal
+from textual.widgets import Input, Label
 
 from gpudoctor import units
 from gpudoctor.model.snapshot import DeviceState, Snapshot
@@ -23,6 +23,7 @@ from gpudoctor.tui.screens.process import ProcessScreen
 from gpudoctor.tui.screens.sort import SortScreen
 from gpudoctor.tui.widgets.graphs import Graphs, Series, tile
 from gpudoctor.tui.widgets.grid import Grid
+from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.lines import Lines
 
 _STEPS = (1, 5, 30)
@@ -61,14 +62,12 @@ class OverviewScreen(LiveScreen):
         yield Grid(devices.COLUMNS, empty="No GPU.", dom_id="devices")
         yield Lines(dom_id="remarks")
         yield Graphs(dom_id="graphs")
-        yield Vertical(
-            Grid(processes.COLUMNS, empty="No process uses a GPU.", dom_id="processes"), id="rest"
-        )
+        yield Grid(processes.COLUMNS, empty="No process uses a GPU.", dom_id="processes")
         with Horizontal(id="filter-bar"):
             yield Label("filter ")
             yield Input(placeholder="words, gpu:3, user:ana, pid:123", id="filter", compact=True)
             yield Label(id="found")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Give the keys to the processes."""
@@ -152,13 +151,10 @@ class OverviewScreen(LiveScreen):
             )
         graphs.show(series)
 
-    def _again(self) -> None:
-        if self.doctor.snapshot is not None:
-            self.show_snapshot(self.doctor.snapshot)
-
     def on_resize(self, event: events.Resize) -> None:
         """Arrange anew at once, not at the next look."""
-        self.call_after_refresh(self._again)
+        if self.ready:
+            self.call_after_refresh(self.catch_up)
 
     def action_filter(self) -> None:
         """Type words that a process must have."""
@@ -177,7 +173,7 @@ class OverviewScreen(LiveScreen):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while typing."""
         self._query = event.value
-        self._again()
+        self.catch_up()
 
     def on_input_submitted(self) -> None:
         """Keep the filter and go back to the rows."""
@@ -204,12 +200,12 @@ class OverviewScreen(LiveScreen):
         if order is not None:
             self._order = order
             self._table.mark_sorted(order.key, order.down)
-            self._again()
+            self.catch_up()
 
     def action_window(self) -> None:
         """Show a longer time in the graphs, then the shortest again."""
         self._step = _STEPS[(_STEPS.index(self._step) + 1) % len(_STEPS)]
-        self._again()
+        self.catch_up()
 
     def on_grid_header_clicked(self, event: Grid.HeaderClicked) -> None:
         """Sort by the title that was clicked."""
