@@ -105,8 +105,8 @@ def _look(look: Callable[[], Snapshot]) -> Snapshot | NvmlFailure:
 
 def _probe(target: Target, limit_s: float) -> tuple[Probe, Distributions]:
     answer = probe.run(target, limit_s)
-    folders = dict.fromkeys(p.location for p in answer.packages if p.location)
-    return answer, read_distributions(tuple(folders))
+    folders = answer.python.search_path if answer.python else ()
+    return answer, read_distributions(folders)
 
 
 def ask_smi(environ: Mapping[str, str], limit_s: float = _SMI_LIMIT_S) -> Tool:

@@ -37,14 +37,10 @@ class _Graph:
         ]
         self._ancestors = [self._all_causes(place) for place in every]
         self._nearest = [self._without_indirect(place) for place in every]
-        self._parents = [
-            max(causes, key=lambda cause: len(self._ancestors[cause]), default=None)
-            for causes in self._nearest
-        ]
 
     def walk(self) -> list[int]:
-        """All places, each tree from its root."""
-        roots = [place for place, parent in enumerate(self._parents) if parent is None]
+        """All places, each tree from its root; what has several causes stands under the last of them."""
+        roots = [place for place, causes in enumerate(self._nearest) if not causes]
         result: list[int] = []
         for root in sorted(roots, key=self._rank):
             self._append(root, result)
@@ -57,10 +53,11 @@ class _Graph:
     def _append(self, place: int, result: list[int]) -> None:
         result.append(place)
         for child in sorted(self._children(place), key=self._rank):
-            self._append(child, result)
+            if all(cause in result for cause in self._nearest[child]):
+                self._append(child, result)
 
     def _children(self, place: int) -> list[int]:
-        return [child for child, parent in enumerate(self._parents) if parent == place]
+        return [child for child, causes in enumerate(self._nearest) if place in causes]
 
     def _rank(self, place: int) -> tuple[int, str, str]:
         finding = self._findings[place]

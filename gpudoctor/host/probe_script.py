@@ -68,6 +68,7 @@ def python_facts() -> Dict[str, Any]:
         "conda_prefix": sys.prefix if os.path.isdir(sys.prefix + "/conda-meta") else None,
         "platform": platform.platform(),
         "libc": libc or None,
+        "search_path": [place for place in sys.path if place],
     }
 
 

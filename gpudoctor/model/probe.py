@@ -19,7 +19,10 @@ class ProbeOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PythonFacts:
-    """The interpreter. `virtual_env` is the folder of its venv, None outside of one."""
+    """The interpreter. `virtual_env` is the folder of its venv, None outside of one.
+
+    `search_path` is sys.path: of two packages of one name the one in the earlier folder is imported.
+    """
 
     executable: str
     version: str
@@ -31,6 +34,7 @@ class PythonFacts:
     conda_prefix: str | None = None
     platform: str | None = None
     libc: str | None = None
+    search_path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

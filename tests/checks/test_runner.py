@@ -82,6 +82,19 @@ def test_a_cause_comes_first_even_where_its_consequence_is_worse():
     assert report.findings[2].caused_by == ("z.cause",)
 
 
+def test_what_has_two_causes_comes_after_both():
+    report = run_checks(
+        [
+            made("a.first", finds(error("machine", "one"))),
+            made("c.second", finds(warning("machine", "two"))),
+            made("b.result", finds(error("machine", "result")), after=("a.first", "c.second")),
+        ],
+        CheckContext(),
+    )
+    assert [finding.id for finding in report.findings] == ["a.first", "c.second", "b.result"]
+    assert report.findings[2].caused_by == ("a.first", "c.second")
+
+
 def test_one_gpus_fault_does_not_explain_anothers():
     report = run_checks(
         [
