@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpudoctor.cli import profile_modes as modes
 from gpudoctor.errors import GpuDoctorError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class _AsPython(click.Command):
 @click.option("--shapes", is_flag=True, help="Record the operators' shapes in the trace.")
 @click.option("--no-operators", is_flag=True, help="Leave torch's profiler out.")
 @click.option("--no-functions", is_flag=True, help="Leave out the sampling of Python functions.")
+@modes.options
 @click.pass_context
 def profile(
     ctx: click.Context,
@@ -104,10 +106,14 @@ def profile(
             raise GpuDoctorError("--load runs nothing", hint="Leave the script out.")
         _show(load_profile(load), load, as_json, mode)
         return
-    chosen = _program(program, module, code)
+    watched = collect["pid"] is not None
+    chosen = None if watched else _program(program, module, code)
     with _folder(out) as folder:
-        exit_code = _run(chosen, folder, python, as_json, {**collect, "mode": mode})
-        seen = _profile_of(folder, exit_code)
+        if chosen is None:
+            exit_code = modes.watch(folder, collect, alone=not (program or module or code))
+        else:
+            exit_code = _run(chosen, folder, python, as_json, {**collect, "mode": mode})
+        seen = _profile_of(folder, None if watched else exit_code)
         if out is not None:
             from gpudoctor.render.profile_files import write_reports
 
@@ -174,7 +180,7 @@ def _run(
     )
 
 
-def _profile_of(folder: Path, exit_code: int) -> Profile:
+def _profile_of(folder: Path, exit_code: int | None) -> Profile:
     from gpudoctor.profile.summary import load_profile
 
     if not (folder / "session.json").exists():

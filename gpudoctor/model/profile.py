@@ -10,7 +10,8 @@ from gpudoctor.model.finding import Fix, Severity
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """The program and how it ended. `how` is finished, exit, exception, interrupted, terminated,
-    not started, or running (the process was gone before it could say how it ended)."""
+    not started, watched (it ran on), or running (the process was gone before it could say how it
+    ended)."""
 
     program: tuple[str, ...]
     cwd: str
@@ -177,6 +178,42 @@ class LineTime:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadTime:
+    """A thread other than the script's main one, a worker process's included, and the place where it
+    was seen most, for `share` of the `seconds` that it was watched."""
+
+    pid: int
+    process: str
+    name: str
+    main: bool
+    seconds: float
+    function: str
+    share: float
+    source_line: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuUse:
+    """One GPU that the script held memory on, as NVML saw it every `interval_seconds`. Ratios are 0 to 1,
+    None where the GPU does not give them; `idle_ratio` and `throttled_ratio` are shares of the looks."""
+
+    index: int
+    uuid: str
+    name: str
+    looks: int
+    interval_seconds: float
+    utilization_mean_ratio: float | None = None
+    idle_ratio: float | None = None
+    throttled_ratio: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    memory_peak_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    power_mean_watts: float | None = None
+    sm_clock_mean_hertz: float | None = None
+    sm_active_mean_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Growth:
     """A variable that reached ever more autograd graph nodes: (step, nodes) for some steps."""
 
@@ -222,5 +259,7 @@ class Profile:
     lines: tuple[LineTime, ...] = ()
     growth: tuple[Growth, ...] = ()
     memory: tuple[MemoryPoint, ...] = ()
+    threads: tuple[ThreadTime, ...] = ()
+    gpus: tuple[GpuUse, ...] = ()
     findings: tuple[ProfileFinding, ...] = ()
     notes: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from gpudoctor.model.profile import (
     Profile,
     RunFacts,
     StepTimes,
+    ThreadTime,
     TorchDevice,
     TorchFacts,
     Window,
@@ -48,7 +49,8 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         lines=stacks.lines(session.samples) if session.samples else (),
         growth=_growth(session),
         memory=tuple(MemoryPoint(at, size) for at, size in session.memory if size),
-        notes=tuple(text for text in (*_notes(session), note) if text),
+        threads=_threads(session),
+        notes=tuple(text for text in (*_notes(session), *session.notes, note) if text),
     )
     return replace(profile, findings=findings(profile))
 
@@ -83,7 +85,9 @@ def _why_no_window(session: Session) -> str | None:
 
 
 def _notes(session: Session) -> list[str]:
-    notes = []
+    notes: list[str] = []
+    if session.ended.how == "watched":
+        return notes
     if session.torch is None:
         notes.append("The script did not import torch: this is a profile of its Python code only.")
     elif session.torch.version is None:
@@ -204,6 +208,22 @@ def _functions(session: Session) -> tuple[FunctionTime, ...]:
             for name, file, line, _, calls, own, total in session.calls
         )
     return stacks.functions(session.samples) if session.samples else ()
+
+
+def _threads(session: Session) -> tuple[ThreadTime, ...]:
+    return tuple(
+        ThreadTime(
+            pid=one.pid,
+            process=one.process,
+            name=one.name,
+            main=one.main,
+            seconds=one.seconds,
+            function=one.function,
+            share=one.share,
+            source_line=line_of(one.site),
+        )
+        for one in session.threads
+    )
 
 
 def _growth(session: Session) -> tuple[Growth, ...]:

@@ -28,6 +28,7 @@ _ENDS = {
     "terminated": "ended by SIGTERM",
     "not started": "did not start",
     "running": "was gone without a word",
+    "watched": "watched from outside, still runs",
 }
 
 
@@ -40,6 +41,7 @@ def report(profile: Profile, folder: Path | None = None) -> Iterator[RenderableT
     yield from _phases(profile)
     yield from _operators(profile)
     yield from _lines(profile)
+    yield from _threads(profile)
     for note in profile.notes:
         yield safe(f"Note: {note}", "dim")
     if folder is not None:
@@ -64,7 +66,7 @@ def verdict(profile: Profile) -> Iterator[Text]:
 
 
 def _healthy(profile: Profile) -> str:
-    if profile.window is None and profile.steps is None:
+    if profile.window is None and profile.steps is None and profile.run.how != "watched":
         return "Nothing to complain about, but no training or inference step was seen either."
     return "Nothing to complain about."
 
@@ -94,9 +96,11 @@ def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
     """What was run, on what, and what it came to: names and values."""
     run, torch, steps = profile.run, profile.torch, profile.steps
     end = _ENDS.get(run.how, run.how)
+    watched = run.how == "watched"
+    left = "" if watched else f", exit code {text(run.exit_code)}"
     rows = [
         ("Program", printable(shlex.join(run.program))),
-        ("Run", f"{duration(run.wall_seconds)}, {end}, exit code {text(run.exit_code)}"),
+        ("Run", f"{duration(run.wall_seconds)}, {end}{left}"),
         ("With", printable(_versions(profile))),
     ]
     for device in torch.devices if torch else ():
@@ -113,7 +117,8 @@ def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
     if profile.memory:
         most = max(point.resident_bytes for point in profile.memory)
         rows.append(("Host memory", f"at most {data_size(most)} resident"))
-    rows.append(("Profiler", f"held the script up for {duration(run.held_up_seconds)}"))
+    if not watched:
+        rows.append(("Profiler", f"held the script up for {duration(run.held_up_seconds)}"))
     return tuple(rows)
 
 
@@ -122,6 +127,8 @@ def _versions(profile: Profile) -> str:
     python = f"Python {profile.run.python_version}"
     if torch is None or torch.version is None:
         return python
+    if profile.run.how == "watched":
+        return f"{python}, torch {torch.version}"
     cuda = f"CUDA {torch.cuda_version}" if torch.cuda_version else "CPU build"
     return f"{python}, torch {torch.version}, {cuda}, imported in {duration(torch.import_seconds)}"
 
@@ -137,10 +144,13 @@ def _phases(profile: Profile) -> Iterator[RenderableType]:
     window = profile.window
     if window is None or not window.seconds:
         return
-    yield _title(
-        f"One step, by torch's profiler (mean of {window.steps} after step {window.first_step}; "
-        f"{duration(window.plain_step_seconds)} without it)"
+    looked = (
+        f"mean of {window.steps} in {duration(window.seconds)}"
+        if profile.run.how == "watched"
+        else f"mean of {window.steps} after step {window.first_step}; "
+        f"{duration(window.plain_step_seconds)} without it"
     )
+    yield _title(f"One step, by torch's profiler ({looked})")
     grid = _table(("PHASE", "TIME", "SHARE"))
     for phase in window.phases:
         share = phase.seconds / window.seconds
@@ -190,6 +200,25 @@ def _cut(raw: str) -> Text:
     code = safe(raw)
     code.no_wrap, code.overflow = True, "ellipsis"
     return code
+
+
+def _threads(profile: Profile) -> Iterator[RenderableType]:
+    # Of a worker only what it does itself; the queues' own threads always wait and say nothing.
+    threads = [thread for thread in profile.threads if thread.main][:_TOP]
+    if not threads:
+        return
+    yield _title("Worker processes, and where they mostly were")
+    grid = _table(("PID", "SHARE"))
+    for title in ("FUNCTION", "LINE"):
+        grid.add_column(title, no_wrap=True, overflow="ellipsis")
+    for one in threads:
+        grid.add_row(
+            str(one.pid),
+            percent(one.share),
+            safe(one.function),
+            safe(short(one.source_line, profile.run.cwd)),
+        )
+    yield grid
 
 
 def _title(words: str) -> Text:

@@ -1,0 +1,227 @@
+"""Watches a job that already runs for some seconds, from outside, and leaves a session folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.profile import kineto, pyspy
+from gpudoctor.profile.reach import Reach, reach
+from gpudoctor.profile.session import (
+    FORMAT,
+    EndSeen,
+    PythonSeen,
+    SamplesSeen,
+    Session,
+    StepsSeen,
+    ThreadSeen,
+    TorchSeen,
+    WindowSeen,
+)
+from gpudoctor.profile.trace import read_trace
+
+WINDOW_SECONDS = 0.5
+_LOOK_S = 0.25
+_GRACE_S = 30.0
+_STEP = "Optimizer.step#"
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What the watch gathers; `notes` say what could not be had."""
+
+    notes: list[str] = field(default_factory=list)
+    samples: SamplesSeen | None = None
+    threads: tuple[ThreadSeen, ...] = ()
+    window: WindowSeen = field(default_factory=lambda: WindowSeen("off"))
+    memory: list[tuple[float, int]] = field(default_factory=list)
+
+
+def watch(
+    pid: int,
+    seconds: float,
+    folder: Path,
+    *,
+    stacks: bool = True,
+    operators: bool = True,
+    shapes: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Watch process `pid` for `seconds`; session.json and trace.json are written to `folder`.
+
+    Python stacks come from py-spy, operators from the process's own libkineto. `say` hears what is
+    possible for this process and what is not.
+
+    Raises:
+        GpuDoctorError: no such process, or neither of the two is possible.
+    """
+    way = reach(pid)
+    stacks, operators = _possible(way, stacks, operators, say)
+    found = _Watch(notes=list(_missing(way)))
+    started_at, cpu, begun = time.time(), _main_thread_cpu(pid), time.monotonic()
+    jobs = []
+    if stacks:
+        jobs.append(lambda: _stacks(way, seconds, folder, found))
+    if operators:
+        jobs.append(lambda: _operators(way, folder, shapes, found))
+    _together(jobs, pid, found, begun)
+    wall, cpu_after = time.monotonic() - begun, _main_thread_cpu(pid)
+    if found.samples is None and found.window.state != "done":
+        raise GpuDoctorError(
+            f"nothing could be seen of process {pid}", cause=" ".join(found.notes) or None
+        )
+    session = _session(way, found, started_at, wall)
+    if cpu is not None and cpu_after is not None:
+        session = msgspec.structs.replace(session, main_cpu_seconds=cpu_after - cpu)
+    _write(session, folder)
+
+
+def _possible(
+    way: Reach, stacks: bool, operators: bool, say: Callable[[str], None]
+) -> tuple[bool, bool]:
+    say(f"Python stacks: {_answer(stacks, way.no_stacks, 'yes, by py-spy')}.")
+    say(f"Operators: {_answer(operators, way.no_operators, 'yes, by its own libkineto')}.")
+    stacks, operators = stacks and way.no_stacks is None, operators and way.no_operators is None
+    if not stacks and not operators:
+        causes = dict.fromkeys(filter(None, (way.no_stacks, way.no_operators)))
+        raise GpuDoctorError(
+            f"process {way.pid} cannot be profiled", cause="; ".join(causes) or None
+        )
+    return stacks, operators
+
+
+def _answer(wanted: bool, why_not: str | None, yes: str) -> str:
+    if not wanted:
+        return "not wanted"
+    return yes if why_not is None else f"no, {why_not}"
+
+
+def _missing(way: Reach) -> tuple[str, ...]:
+    rows = (("Python stacks", way.no_stacks), ("operators", way.no_operators))
+    return tuple(f"No {what}: {why}." for what, why in rows if why is not None)
+
+
+def _together(jobs: list[Callable[[], None]], pid: int, found: _Watch, begun: float) -> None:
+    """Runs the jobs beside each other, and looks at the process's memory meanwhile."""
+
+    def guarded(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except GpuDoctorError as error:
+            found.notes.append(": ".join(filter(None, (error.message, error.cause))) + ".")
+
+    threads = [threading.Thread(target=guarded, args=(job,), daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            size = _resident(pid)
+            if size:
+                found.memory.append((time.monotonic() - begun, size))
+            thread.join(_LOOK_S)
+
+
+def _stacks(way: Reach, seconds: float, folder: Path, found: _Watch) -> None:
+    raw = folder / "stacks.raw"
+    command = pyspy.command(way.py_spy or "py-spy", way.pid, seconds, str(raw))
+    begun = time.monotonic()
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds + _GRACE_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GpuDoctorError("py-spy could not look", cause=str(error)) from error
+    took = min(seconds, time.monotonic() - begun)
+    if not raw.exists():
+        words = done.stderr.strip().splitlines()
+        raise GpuDoctorError("py-spy saw nothing", cause=words[-1] if words else None)
+    seen = pyspy.parse(raw.read_text(encoding="utf-8", errors="replace"))
+    if not seen:
+        raise GpuDoctorError("py-spy saw nothing", cause="It wrote no stacks")
+    found.samples = pyspy.samples(seen, way.pid, took)
+    found.threads = pyspy.threads(seen, way.pid, took)
+
+
+def _operators(way: Reach, folder: Path, shapes: bool, found: _Watch) -> None:
+    path = folder / "trace.json"
+    kineto.trace(
+        way.pid,
+        way.owner,
+        path,
+        window_seconds=WINDOW_SECONDS,
+        shapes=shapes,
+        socket_folder=way.socket_folder,
+    )
+    trace = read_trace(path, way.pid)
+    events = [*trace.host, *trace.device]
+    if not events:
+        raise GpuDoctorError("the trace is empty", cause="No operator ran while it was taken")
+    length = (max(e.end for e in events) - min(e.ts for e in events)) * 1e-6
+    steps = sum(event.name.startswith(_STEP) for event in trace.main)
+    found.window = WindowSeen(
+        state="done",
+        # Where no optimizer stepped, as in inference, the whole window counts as one step.
+        steps=max(1, steps),
+        plain_step_seconds=length / max(1, steps),
+        seconds=length,
+        device=bool(trace.device),
+        ended="done",
+        trace=path.name,
+    )
+
+
+def _session(way: Reach, found: _Watch, started_at: float, wall: float) -> Session:
+    return Session(
+        format=FORMAT,
+        pid=way.pid,
+        program=way.program,
+        cwd=way.cwd,
+        python=PythonSeen(way.python_version or "?", way.executable),
+        started_at=started_at,
+        wall_seconds=wall,
+        held_up_seconds=0.0,
+        ended=EndSeen("watched" if Path(f"/proc/{way.pid}").exists() else "running"),
+        steps=StepsSeen(),
+        batches=StepsSeen(),
+        optimizers=(),
+        loaders=(),
+        window=found.window,
+        growth=(),
+        memory=found.memory,
+        torch=None if way.torch_version is None else TorchSeen(version=way.torch_version),
+        samples=found.samples,
+        threads=found.threads,
+        notes=tuple(found.notes),
+    )
+
+
+def _write(session: Session, folder: Path) -> None:
+    path = folder / "session.json"
+    try:
+        path.write_bytes(msgspec.json.encode(session))
+    except OSError as error:
+        raise GpuDoctorError(f"{path} cannot be written", cause=error.strerror) from error
+
+
+def _resident(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _main_thread_cpu(pid: int) -> float | None:
+    try:
+        words = Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return None

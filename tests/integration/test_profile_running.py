@@ -1,0 +1,100 @@
+"""`gpudoctor profile --pid` on jobs that really run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+JOB = """\
+import time, torch
+from torch.utils.data import DataLoader, Dataset
+class Slow(Dataset):
+    def __len__(self): return 1_000_000
+    def __getitem__(self, i):
+        time.sleep(0.004)  # planted
+        return torch.randn(16)
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    model = torch.nn.Linear(16, 16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for number, batch in enumerate(DataLoader(Slow(), batch_size=4, num_workers=1)):
+        model(batch).sum().backward()
+        optimizer.step()
+        if number == 5:
+            print("steps", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def running(script: Path, source: str, **environment: str) -> Iterator[int]:
+    script.write_text(source)
+    job = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        assert job.stdout is not None
+        assert job.stdout.readline()
+        yield job.pid
+    finally:
+        job.kill()
+        job.wait()
+
+
+def watched(pid: int, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gpudoctor", "profile", "--pid", str(pid), "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_running_job_is_seen_from_outside_with_its_workers_and_its_operators(tmp_path):
+    script = tmp_path / "job.py"
+    with running(script, JOB, KINETO_USE_DAEMON="1", KINETO_IPC_SOCKET_DIR=str(tmp_path)) as pid:
+        done = watched(pid, "--duration", "3", "--out", str(tmp_path / "out"))
+        assert done.returncode == 0, done.stderr
+        os.kill(pid, 0)
+    seen = json.loads(done.stdout)
+    assert (seen["run"]["how"], seen["notes"]) == ("watched", [])
+    first = seen["findings"][0]
+    assert (first["id"], first["source_line"]) == ("loader.starved", f"{script}:6")
+    assert 0.3 < seen["window"]["seconds"] < 1.0
+    assert seen["window"]["steps"] > 3
+    assert any(one["name"] == "aten::addmm" for one in seen["window"]["operators"])
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_job_without_torch_is_told_what_cannot_be_had_and_why(tmp_path):
+    script = tmp_path / "spin.py"
+    source = "print(1, flush=True)\nwhile True:\n    sum(range(1000))\n"
+    with running(script, source) as pid:
+        done = watched(pid, "--duration", "1")
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["notes"] == ["No operators: it has not loaded torch."]
+    assert seen["lines"][0]["source_line"] == f"{script}:3"
+    assert "Operators: no, it has not loaded torch." in done.stderr
+
+
+def test_a_process_that_is_not_python_is_refused_with_the_reason():
+    sleeper = subprocess.Popen(["sleep", "30"])
+    try:
+        done = watched(sleeper.pid, "--duration", "1")
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert done.returncode != 0
+    assert "not a Python process" in done.stderr
