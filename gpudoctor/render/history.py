@@ -105,7 +105,8 @@ def _row(
     points = [(point.at, curve.read(point)) for point in gpu.points]
     most = max(known)
     drawn = sparkline(
-        columns(points, history.since, history.until, room), curve.highest or most or 1.0
+        columns(points, history.since, history.until, room, holds=gpu.step_seconds),
+        curve.highest or most or 1.0,
     )
     numbers = f"mean {curve.text(sum(known) / len(known))}, most {curve.text(most)}"
     return Text.assemble(

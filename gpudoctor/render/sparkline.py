@@ -8,17 +8,26 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def columns(
-    points: Iterable[tuple[float, float | None]], since: float, until: float, width: int
+    points: Iterable[tuple[float, float | None]],
+    since: float,
+    until: float,
+    width: int,
+    *,
+    holds: float = 0.0,
 ) -> list[float | None]:
     """The highest value in each of `width` equal stretches from `since` to `until`.
 
-    The highest, since a short peak is what one looks for; None where nothing is known.
+    The highest, since a short peak is what one looks for; None where nothing is known. A point
+    speaks for `holds` seconds from its time on.
     """
     found: list[float | None] = [None] * width
     span = max(until - since, 1e-9)
     for at, value in points:
-        column = int((at - since) / span * width)
-        if value is not None and 0 <= column < width:
+        if value is None or not since <= at < until:
+            continue
+        first = min(int((at - since) / span * width), width - 1)
+        last = min(int((at + holds - since) / span * width), width)
+        for column in range(first, max(first + 1, last)):
             known = found[column]
             found[column] = value if known is None else max(known, value)
     return found

@@ -36,6 +36,20 @@ def test_the_highest_value_of_a_column_is_kept_and_gaps_stay_empty():
     assert columns(points, 0, 4, 4) == [3.0, None, None, 2.0]
 
 
+def test_a_point_speaks_for_its_step_and_not_longer():
+    assert columns([(0.0, 1.0), (2.0, 5.0)], 0, 8, 8, holds=2) == [
+        1,
+        1,
+        5,
+        5,
+        None,
+        None,
+        None,
+        None,
+    ]
+    assert columns([(7.9, 1.0)], 0, 8, 8, holds=5) == [None] * 7 + [1.0]
+
+
 def test_blocks_grow_with_the_value_and_unknown_is_blank():
     assert sparkline([0.0, 0.5, 1.0, None, 7.0], 1.0) == "▁▅█ █"
     assert sparkline([0.0], 0.0) == "▁"
