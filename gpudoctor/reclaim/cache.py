@@ -10,8 +10,9 @@ from gpudoctor.model.injection import CacheOnDevice, CacheReport, Visit, VisitEn
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.reclaim import payloads
 from gpudoctor.reclaim.entrance import entrance
-from gpudoctor.reclaim.inject import TIMEOUT_S, visit
+from gpudoctor.reclaim.inject import TIMEOUT_S
 from gpudoctor.reclaim.returned import watch_memory
+from gpudoctor.reclaim.visitor import visit_apart
 
 _ENDS = {
     VisitEnd.CANCELLED: (
@@ -40,7 +41,8 @@ def empty_cache(
     """
     way_in = entrance(pid)
     before = see() if see else None
-    done = visit(way_in, payloads.empty_cache(force=force, deep=deep), timeout_s=timeout_s)
+    source = payloads.empty_cache(force=force, deep=deep)
+    done = visit_apart(way_in, source, timeout_s=timeout_s)
     freed: int | None = None
     if see is not None and before is not None and done.end is VisitEnd.DONE:
         gpus, _ = watch_memory(before, {pid}, see, patience_s=1.5, stays=True)

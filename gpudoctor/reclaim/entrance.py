@@ -70,11 +70,11 @@ def entrance(pid: int, *, root: Path = PROC) -> Entrance:
 
 
 def _settled(root: Path, pid: int) -> Stat | None:
-    """Its stat, once it does not wait for a disk or for a child to begin, as every process may."""
+    """Its stat, once it no longer stands still for a moment: for a disk, a child, another visitor."""
     until = time.monotonic() + _PATIENCE_S
     while True:
         stat = read_stat(root, pid)
-        if stat is None or stat.state != "D" or time.monotonic() > until:
+        if stat is None or stat.state not in "Dt" or time.monotonic() > until:
             return stat
         time.sleep(0.005)
 

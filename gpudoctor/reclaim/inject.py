@@ -106,8 +106,16 @@ class _Visitor:
         return self.block + _TEXT_AT + self.text_room
 
 
-def visit(way_in: Entrance, source: str, *, timeout_s: float = TIMEOUT_S) -> Visit:
+def visit(
+    way_in: Entrance,
+    source: str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Visit:
     """Runs `source`, which must define `run() -> str`, once inside the process.
+
+    When `wanted` begins to say no, the request is withdrawn as at its time-out.
 
     Raises:
         GpuDoctorError: the process could not be stopped or ended meanwhile; nothing ran.
@@ -115,7 +123,7 @@ def visit(way_in: Entrance, source: str, *, timeout_s: float = TIMEOUT_S) -> Vis
     visitor = _Visitor(way_in, source)
     begun = time.monotonic()
     try:
-        end = _pursue(visitor, begun + timeout_s)
+        end = _pursue(visitor, begun + timeout_s, wanted)
     except BaseException:
         # Ctrl-C while it waits for its turn: what nobody waits for any more must not run later.
         if visitor.block:
@@ -127,14 +135,14 @@ def visit(way_in: Entrance, source: str, *, timeout_s: float = TIMEOUT_S) -> Vis
     return Visit(way_in.pid, end, answer, took, visitor.stopped_s, visitor.way)
 
 
-def _pursue(visitor: _Visitor, until: float) -> VisitEnd:
+def _pursue(visitor: _Visitor, until: float, wanted: Callable[[], bool]) -> VisitEnd:
     while True:
         if not visitor.started:
             _apart(lambda: _once(visitor))
         state = _poll(visitor, min(until, time.monotonic() + _RETRY_S))
         if state == _STATE_DONE:
             return VisitEnd.DONE
-        if time.monotonic() >= until:
+        if time.monotonic() >= until or not wanted():
             return _cancel(visitor)
 
 

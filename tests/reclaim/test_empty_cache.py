@@ -150,7 +150,7 @@ import ctypes, os, sys, time
 sys.visits = 0
 child = ctypes.PyDLL({str(library)!r}).nap_and_fork()
 time.sleep(0.3)
-print("child" if child == 0 else "parent", sys.visits, flush=True)
+os.write(1, b"%s %d\\n" % (b"parent" if child else b"child", sys.visits))
 if child == 0: os._exit(0)
 os.waitpid(child, 0)
 """
@@ -180,6 +180,45 @@ def test_what_has_begun_and_does_not_end_is_told_so(children):
     source = "def run():\n    import time\n    time.sleep(60)\n    return ''\n"
     assert visit(entrance(pid), source, timeout_s=1).end is VisitEnd.UNFINISHED
     assert children.child(pid).poll() is None
+
+
+VISITOR = """
+import sys
+from gpudoctor.reclaim.entrance import entrance
+from gpudoctor.reclaim.visitor import visit_apart
+way_in = entrance(int(sys.argv[1]))
+source = "def run():\\n    import sys\\n    sys.visits += 1\\n    return str(sys.visits)"
+print("ready", flush=True)
+while True: visit_apart(way_in, source)
+"""
+
+
+def test_a_target_survives_that_its_visitor_is_killed(children):
+    pid = started(children, "import sys, time\nsys.visits = 0\nwhile True: time.sleep(0.01)")
+    for turn in range(12):
+        visitor = children.run([sys.executable, "-c", VISITOR, str(pid)])
+        time.sleep(0.08 + 0.01 * turn)
+        children.child(visitor).kill()
+        children.child(visitor).wait()
+        time.sleep(0.3)  # the helper ends its visit
+    source = "def run():\n    import sys\n    return str(sys.visits)\n"
+    assert int(visit(entrance(pid), source).answer or 0) > 0
+    assert children.child(pid).poll() is None
+
+
+def test_a_request_is_withdrawn_when_its_visitor_is_killed_before_its_turn(children):
+    code = """
+import ctypes, sys, time
+sys.visits = 0
+ctypes.PyDLL(None).usleep(2_000_000)   # holds the interpreter lock
+time.sleep(0.5)
+print(sys.visits)
+"""
+    pid = started(children, code)
+    visitor = children.run([sys.executable, "-c", VISITOR, str(pid)])
+    time.sleep(0.8)
+    children.child(visitor).kill()
+    assert children.child(pid).communicate(timeout=20)[0] == "0\n"
 
 
 def test_an_error_in_the_code_is_the_answer_and_not_the_process_s(children):
