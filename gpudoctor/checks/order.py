@@ -65,7 +65,7 @@ class _Graph:
 
     def _worst(self, place: int) -> int:
         below = (self._worst(child) for child in self._children(place))
-        return max(self._findings[place].severity, *below, 0)
+        return max(self._findings[place].severity.rank, *below, 0)
 
     def _related(self, cause: int, consequence: int) -> bool:
         """A fault of one GPU explains nothing on another GPU; a fault of the machine explains both."""

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import StrEnum
 
 
-class Severity(IntEnum):
-    """How bad: INFO is worth knowing, WARNING costs something, ERROR breaks the job now."""
+class Severity(StrEnum):
+    """How bad: INFO is worth knowing, WARNING costs something, ERROR breaks the job now.
 
-    INFO = 10
-    WARNING = 20
-    ERROR = 30
+    Compared by how bad, not by the alphabet.
+    """
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
     @property
     def label(self) -> str:
         """The lower-case word for it."""
-        return self.name.lower()
+        return self.value
+
+    @property
+    def rank(self) -> int:
+        """Its place among the severities, the least first."""
+        return tuple(Severity).index(self)
+
+    def __lt__(self, other: str) -> bool:
+        return self.rank < Severity(other).rank
+
+    def __le__(self, other: str) -> bool:
+        return self.rank <= Severity(other).rank
+
+    def __gt__(self, other: str) -> bool:
+        return self.rank > Severity(other).rank
+
+    def __ge__(self, other: str) -> bool:
+        return self.rank >= Severity(other).rank
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,4 +34,6 @@ def rules() -> dict[str, RuleFunction]:
 def findings(profile: Profile) -> tuple[ProfileFinding, ...]:
     """What all rules say about `profile`: errors first, and of equal severity the most costly first."""
     found = [finding for function in rules().values() for finding in function(profile)]
-    return tuple(sorted(found, key=lambda one: (-one.severity, -(one.gain_seconds or 0.0), one.id)))
+    return tuple(
+        sorted(found, key=lambda one: (-one.severity.rank, -(one.gain_seconds or 0.0), one.id))
+    )
