@@ -43,7 +43,7 @@ def trace(
     Raises:
         GpuDoctorError: another daemon serves this machine, or the process did not ask or did not write.
     """
-    with _folder_for(owner) as folder, _listening(socket_folder, owner) as listener:
+    with _folder_for(owner) as folder, _listening(socket_folder) as listener:
         _answer(listener, pid, _configuration(folder / "trace.json", window_seconds, shapes))
         written = folder / f"trace_{pid}.json"
         _wait_for(written, pid, window_seconds + _WRITING_S)
@@ -77,7 +77,7 @@ def _folder_for(owner: int) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _listening(folder: str, owner: int) -> Iterator[socket.socket]:
+def _listening(folder: str) -> Iterator[socket.socket]:
     path = f"{folder}/dynolog" if folder else "\0dynolog\0"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         try:
@@ -89,8 +89,6 @@ def _listening(folder: str, owner: int) -> Iterator[socket.socket]:
                 hint="Where it is dynolog: dyno gputrace --pids PID --log-file FILE",
             ) from error
         try:
-            if folder and os.geteuid() == 0:
-                os.chown(path, owner, -1)
             yield listener
         finally:
             if folder:

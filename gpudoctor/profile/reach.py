@@ -13,6 +13,7 @@ from gpudoctor.errors import GpuDoctorError
 
 PROC = Path("/proc")
 _CAP_SYS_PTRACE = 19
+_LONGEST_SOCKET_FOLDER = 54
 _SHARED_NAMESPACES = ("mnt", "net", "pid")
 
 
@@ -66,7 +67,7 @@ def reach(pid: int, proc: Path = PROC) -> Reach:
         owner=owner,
         py_spy=py_spy,
         no_stacks=denied or _why_no_stacks(folder, maps, owner, py_spy, proc),
-        no_operators=denied or _why_no_operators(folder, maps, environment, proc),
+        no_operators=denied or _why_no_operators(folder, maps, environment, owner, proc),
         socket_folder=(environment or {}).get("KINETO_IPC_SOCKET_DIR", ""),
     )
 
@@ -145,7 +146,7 @@ def _why_no_stacks(
 
 
 def _why_no_operators(
-    folder: Path, maps: str, environment: dict[str, str] | None, proc: Path
+    folder: Path, maps: str, environment: dict[str, str] | None, owner: int, proc: Path
 ) -> str | None:
     if "/torch/lib/libtorch" not in maps:
         return "it has not loaded torch"
@@ -154,6 +155,11 @@ def _why_no_operators(
             "it was not started with KINETO_USE_DAEMON=1, without which torch's profiler cannot be "
             "reached from outside"
         )
+    sockets = environment.get("KINETO_IPC_SOCKET_DIR", "")
+    if len(sockets) > _LONGEST_SOCKET_FOLDER:
+        return f"its KINETO_IPC_SOCKET_DIR is longer than {_LONGEST_SOCKET_FOLDER} characters"
+    if owner != os.geteuid() and (sockets or os.geteuid() != 0):
+        return "it belongs to another user: run gpudoctor as that user"
     if (kind := _other_namespace(folder, proc)) is not None:
         return f"it lives in another container (its {kind} namespace is not ours)"
     return None

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +64,11 @@ def watched(pid: int, *options: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_running_job_is_seen_from_outside_with_its_workers_and_its_operators(tmp_path):
     script = tmp_path / "job.py"
-    with running(script, JOB, KINETO_USE_DAEMON="1", KINETO_IPC_SOCKET_DIR=str(tmp_path)) as pid:
+    # libkineto takes no folder for its sockets with a path longer than 54 characters.
+    with (
+        tempfile.TemporaryDirectory(prefix="kineto-") as sockets,
+        running(script, JOB, KINETO_USE_DAEMON="1", KINETO_IPC_SOCKET_DIR=sockets) as pid,
+    ):
         done = watched(pid, "--duration", "3", "--out", str(tmp_path / "out"))
         assert done.returncode == 0, done.stderr
         os.kill(pid, 0)

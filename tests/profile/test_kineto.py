@@ -77,7 +77,13 @@ def test_another_daemon_is_named_as_the_reason(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(tmp_path / "dynolog"))
         with pytest.raises(GpuDoctorError, match="another daemon"):
-            traced(tmp_path, Client(tmp_path, os.getpid()))
+            kineto.trace(
+                os.getpid(),
+                os.getuid(),
+                tmp_path / "trace.json",
+                window_seconds=0.25,
+                socket_folder=str(tmp_path),
+            )
 
 
 @pytest.mark.parametrize(
