@@ -44,6 +44,7 @@ class CheckContext:
     system: SystemReport | None = None
     machine: MachineFacts | None = None
     toolkit: Toolkit | None = None
+    compiler: Tool | None = None
     nvidia_smi: Tool | None = None
     library_path: tuple[LibraryPathEntry, ...] | None = None
     distributions: Distributions | None = None

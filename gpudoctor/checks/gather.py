@@ -24,7 +24,7 @@ from gpudoctor.model.probe import Probe
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.nvml.api import NvmlUnavailableError
 
-DEFAULT_LIMIT_S = 12.0
+DEFAULT_LIMIT_S = 11.0
 _SMI_LIMIT_S = 6.0
 # The probe is stopped this long before the limit, so that its half answer still counts.
 _MARGIN_S = 1.0
@@ -91,6 +91,7 @@ def _start_local(parts: _Parts, wanted: Wanted) -> None:
     parts.start("system", lambda: system_report(environ, root))
     parts.start("machine", lambda: read_machine(root))
     parts.start("toolkit", lambda: tools.toolkit(environ))
+    parts.start("compiler", lambda: tools.tool("g++", environ))
     parts.start("nvidia_smi", lambda: ask_smi(environ))
     parts.start("library_path", lambda: library_path(environ))
     parts.start("kernel_log", lambda: read_kernel_log(root / "dev/kmsg", root == _ROOT))
@@ -135,6 +136,7 @@ def _context(wanted: Wanted, values: dict[str, Any], missing: dict[str, str]) ->
         system=values.get("system"),
         machine=values.get("machine"),
         toolkit=values.get("toolkit"),
+        compiler=values.get("compiler"),
         nvidia_smi=values.get("nvidia_smi"),
         library_path=values.get("library_path"),
         distributions=installed,

@@ -117,14 +117,15 @@ def imported(ctx: CheckContext) -> Iterator[Finding]:
             run=[f"{probe.executable} -c 'import torch'"],
         )
     elif probe.outcome in (ProbeOutcome.TIMED_OUT, ProbeOutcome.CRASHED) and probe.torch is None:
-        how = "does not return" if probe.outcome is ProbeOutcome.TIMED_OUT else "crashes Python"
+        late = probe.outcome is ProbeOutcome.TIMED_OUT
+        how = f"did not return within {probe.duration_seconds:.0f} s" if late else "crashes Python"
         yield error(
             PYTHON,
             f"import torch {how}",
             *(probe.error or "").splitlines()[:4],
             f"interpreter: {probe.executable}",
-            fix="See where it stands: a file system that hangs, a sitecustomize or a plugin, or a "
-            "library that starts the driver.",
+            fix="See where it stands: a slow or hanging file system, a sitecustomize or a plugin, or a "
+            "library that starts the driver. Where it is only slow, give it more --timeout.",
             run=[f"{probe.executable} -X faulthandler -X importtime -c 'import torch'"],
         )
 

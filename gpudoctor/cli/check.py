@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCHEMA = "gpudoctor.check/1"
 LEVELS = ("info", "warning", "error", "never")
 _LOOK_S = 4.0
-_DEFAULT_LIMIT_S = 12.0
+_DEFAULT_LIMIT_S = 11.0
 
 
 def _names(_ctx: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> list[str]:

@@ -79,6 +79,10 @@ def compiler(version: str | None, path: str | None = "/usr/local/cuda/bin/nvcc")
     return healthy(toolkit=Toolkit(Tool("nvcc", path, version)))
 
 
+def compilers(gcc: str, nvcc: str) -> CheckContext:
+    return replace(compiler(nvcc), compiler=Tool("g++", "/usr/bin/g++", gcc))
+
+
 def cuda_home(*, complete: bool) -> CheckContext:
     home = ROOT / f"cuda-{complete}"
     (home / "bin").mkdir(parents=True)
@@ -152,7 +156,7 @@ CASES: list[Case] = [
     ("torch.import", failed("ImportError: version `GLIBC_2.34' not found"), "C++ library"),
     ("torch.import", failed("torch has no __version__: it is []"), "folder named torch"),
     ("torch.import", failed("RuntimeError: something new"), "import torch fails"),
-    ("torch.import", ended(ProbeOutcome.TIMED_OUT, "no answer within 11 s"), "does not return"),
+    ("torch.import", ended(ProbeOutcome.TIMED_OUT, "no answer within 11 s"), "did not return"),
     ("torch.import", ended(ProbeOutcome.CRASHED, "killed by SIGSEGV"), "crashes Python"),
     ("torch.import", ended(ProbeOutcome.NO_TORCH, "none"), None),
     ("torch.probe", ended(ProbeOutcome.TIMED_OUT, "no answer", torch=torch()), "did not answer"),
@@ -269,6 +273,8 @@ CASES: list[Case] = [
     ("toolkit.cuda-home", cuda_home(complete=False), "has no bin/nvcc"),
     ("toolkit.cuda-home", wrapped_nvcc(), "torch would take"),
     ("toolkit.cuda-home", cuda_home(complete=True), None),
+    ("toolkit.host-compiler", compilers("15.1.0", "12.8.93"), "below 15"),
+    ("toolkit.host-compiler", compilers("14.2.0", "12.8.93"), None),
     ("settings.launch-blocking", env(CUDA_LAUNCH_BLOCKING="1"), "waits for every kernel"),
     ("settings.launch-blocking", env(CUDA_LAUNCH_BLOCKING="0"), None),
     ("settings.debug", env(CUDA_FORCE_PTX_JIT="1"), "compiled anew"),
