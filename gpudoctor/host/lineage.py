@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gpudoctor.host.holders import only_gpu_files
+from gpudoctor.host.jupyter import connection_file, notebook
 from gpudoctor.host.proc_files import (
     TICKS_PER_SECOND,
     Stat,
@@ -73,6 +74,8 @@ class LineageReader:
         links = read_links(folder / "fd")
         environment = read_environment(self._root, pid)
         command = read_words(folder / "cmdline")
+        connection = connection_file(command)
+        alone = len(status.get("NSpid", "0").split()) == 1
         placement = parse_cgroup(read_text(folder / "cgroup") or "")
         uid = _first_number(status.get("Uid"))
         return Lineage(
@@ -95,13 +98,14 @@ class LineageReader:
             wait_channel=_wait_channel(folder),
             tracer_pid=_first_number(status.get("TracerPid")) or None,
             ignores_hangup=bool(int(status.get("SigIgn", "0"), 16) & _SIGHUP_BIT),
-            same_namespace=len(status.get("NSpid", "0").split()) == 1,
+            same_namespace=alone,
             deleted_terminal=_deleted_terminal(links),
             gpu_files=None if links is None else only_gpu_files(links.values()),
             listening=listening_ports(folder, links or {}),
             markers=_kept(environment),
             marker_pids_alive=self._alive_markers(environment),
-            connection_file_exists=_connection_file(command),
+            connection_file_exists=_exists(connection),
+            notebook=notebook(connection) if connection and alone else None,
             placement=placement,
             login_closed=self._login_closed(placement),
         )
@@ -204,14 +208,8 @@ def _kept(environment: dict[str, str] | None) -> tuple[tuple[str, str], ...] | N
     return tuple((name, environment[name]) for name in MARKERS if name in environment)
 
 
-def _connection_file(command: tuple[str, ...]) -> bool | None:
-    """Whether the file still exists by which a Jupyter kernel is reached; None for other programs."""
-    if not any("ipykernel" in word for word in command):
-        return None
-    path = next((word for word in command if word.endswith(".json") and word[:1] == "/"), None)
-    if path is None:
-        return None
+def _exists(path: Path | None) -> bool | None:
     try:
-        return Path(path).exists()
+        return None if path is None else path.exists()
     except OSError:
         return None

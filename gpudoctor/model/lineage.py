@@ -28,6 +28,18 @@ class Placement(Value, frozen=True):
     container: str | None = None
 
 
+class Notebook(Value, frozen=True):
+    """What a Jupyter server says of a kernel. `last_activity` is in seconds since the epoch.
+
+    `connections` counts the browser tabs and other clients that are connected to it.
+    """
+
+    path: str | None
+    state: str
+    connections: int | None
+    last_activity: float | None
+
+
 class Lineage(Value, frozen=True):
     """All that /proc says of one process that matters for whether it is left over.
 
@@ -62,6 +74,7 @@ class Lineage(Value, frozen=True):
     markers: tuple[tuple[str, str], ...] | None = None
     marker_pids_alive: tuple[int, ...] = ()
     connection_file_exists: bool | None = None
+    notebook: Notebook | None = None
     placement: Placement = Placement()
     login_closed: bool = False
 

@@ -11,12 +11,22 @@ from gpudoctor.reclaim.protection import daemon_of, service_of
 from gpudoctor.units import duration
 
 ABANDONED_STOP_S = 600.0
+ABANDONED_NOTEBOOK_S = 3600.0
 _STOPPED = "T"
 
 
-def reasons(now: Lineage, earlier: Lineage | None, apart_s: float) -> tuple[Reason, ...]:
-    """Everything that speaks for or against `now` being left over; `earlier` was seen `apart_s` ago."""
-    return (*_strong(now), *_medium(now, earlier, apart_s), *_against(now), *_cautions(now))
+def reasons(now: Lineage, earlier: Lineage | None, apart_s: float, at: float) -> tuple[Reason, ...]:
+    """Everything that speaks for or against `now` being left over.
+
+    `now` was seen `at` (seconds since the epoch), `earlier` `apart_s` seconds before.
+    """
+    return (
+        *_strong(now),
+        *_medium(now, earlier, apart_s),
+        *_notebook(now, at),
+        *_against(now),
+        *_cautions(now),
+    )
 
 
 def _strong(now: Lineage) -> Iterator[Reason]:
@@ -67,6 +77,20 @@ def _medium(now: Lineage, earlier: Lineage | None, apart_s: float) -> Iterator[R
         where = now.wait_channel or "an unknown place"
         text = "it waits inside the kernel and cannot be killed"
         yield _middle("in-kernel", text, f"state D in {where} for at least {duration(apart_s)}")
+
+
+def _notebook(now: Lineage, at: float) -> Iterator[Reason]:
+    book = now.notebook
+    if book is None or book.state != "idle" or book.last_activity is None:
+        return
+    idle = at - book.last_activity
+    name = book.path or "a kernel without a notebook"
+    evidence = f"{name}: {book.connections} connected, idle for {duration(idle)}"
+    if book.connections == 0 and idle >= ABANDONED_NOTEBOOK_S:
+        yield _middle("notebook-closed", "a Jupyter kernel that nobody has open", evidence)
+    elif idle >= ABANDONED_NOTEBOOK_S:
+        text = "a Jupyter kernel that has had nothing to do"
+        yield Reason("notebook-idle", Weight.NOTE, text, evidence)
 
 
 def _stopped(now: Lineage, earlier: Lineage | None, apart_s: float) -> Reason:

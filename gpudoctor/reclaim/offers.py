@@ -55,4 +55,9 @@ def _for_process(
     if verdict is Verdict.SUSPECT and origins.is_python(process) and not ids & {"stopped"}:
         text = "Give back what torch keeps cached; the process lives on."
         yield Offer("empty-cache", f"gpudoctor empty-cache {pid}", text)
+    if verdict is Verdict.SUSPECT and not ids & {"stopped"}:
+        text = (
+            "Move all of its GPU memory to the host, where the driver can; `unpark` brings it back."
+        )
+        yield Offer("park", f"gpudoctor park {pid}", text)
     yield Offer("kill", f"gpudoctor kill {pid}", "End it: SIGINT, then SIGTERM, then SIGKILL.")

@@ -97,7 +97,7 @@ def _judged(
 ) -> Orphan:
     before = _same(window.first.host, lineage.key) if window else None
     apart = now.host.at - window.first.host.at if window else 0.0
-    found = list(reasons(lineage, before, apart))
+    found = list(reasons(lineage, before, apart, now.host.at))
     idle: bool | None = lineage.state in ("T", "Z") or None
     if before is not None and window is not None and apart >= SHORTEST_WINDOW_S and not idle:
         moved = progress(lineage, before, apart, _gpu_busy(process, now, window))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpudoctor.model.lineage import Ancestor, Placement
+from gpudoctor.model.lineage import Ancestor, Notebook, Placement
 from gpudoctor.model.orphan import Verdict
 from gpudoctor.reclaim.orphans import judge, needs_window
 from tests.builders import AT, device, process, snapshot
@@ -118,6 +118,26 @@ def test_a_jupyter_kernel_without_its_server_is_an_orphan():
     assert only(look(replace(kernel, ancestors=()))).verdict is Verdict.ORPHAN
     alive = replace(kernel, marker_pids_alive=(55,))
     assert only(*twice(alive)).verdict is Verdict.IN_USE
+
+
+def kernel(idle_s: float, connections: int, state: str = "idle"):
+    command = ("python", "-m", "ipykernel_launcher", "-f", "/x/kernel-1.json")
+    book = Notebook("train.ipynb", state, connections, AT + 30 - idle_s)
+    return lineage(above=(PYTHON,), command=command, notebook=book, listening=(5555,))
+
+
+def test_a_notebook_that_nobody_has_open_and_that_idles_is_a_suspect():
+    one = only(*twice(kernel(7200, 0)))
+    assert one.verdict is Verdict.SUSPECT
+    assert [offer.action for offer in one.offers] == ["empty-cache", "park", "kill"]
+    assert any("train.ipynb" in reason.evidence for reason in one.reasons)
+
+
+@pytest.mark.parametrize(
+    "now", [kernel(600, 0), kernel(7200, 1), kernel(7200, 0, "busy")], ids=["new", "open", "busy"]
+)
+def test_a_notebook_that_is_open_or_at_work_or_was_just_left_is_in_use(now):
+    assert only(*twice(now)).verdict is Verdict.IN_USE
 
 
 def test_a_kernel_s_server_in_another_namespace_proves_nothing():
