@@ -109,10 +109,11 @@ def profile(
     watched = collect["pid"] is not None
     chosen = None if watched else _program(program, module, code)
     with _folder(out) as folder:
-        if chosen is None:
-            exit_code = modes.watch(folder, collect, alone=not (program or module or code))
-        else:
-            exit_code = _run(chosen, folder, python, as_json, {**collect, "mode": mode})
+        with modes.gpus_beside(folder, collect["pid"]):
+            if chosen is None:
+                exit_code = modes.watch(folder, collect, alone=not (program or module or code))
+            else:
+                exit_code = _run(chosen, folder, python, as_json, {**collect, "mode": mode})
         seen = _profile_of(folder, None if watched else exit_code)
         if out is not None:
             from gpudoctor.render.profile_files import write_reports
@@ -148,7 +149,7 @@ def _folder(out: Path | None) -> Iterator[Path]:
         if out.exists() and any(out.iterdir()) and not (out / "session.json").is_file():
             raise GpuDoctorError(f"{out} is not empty", hint="Name a new folder for --out.")
         out.mkdir(parents=True, exist_ok=True)
-        for old in ("session.json", "trace.json"):
+        for old in ("session.json", "trace.json", "gpus.json", "stacks.raw"):
             (out / old).unlink(missing_ok=True)
     except OSError as error:
         raise GpuDoctorError(f"{out} cannot be written", cause=error.strerror) from error

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gpudoctor.errors import GpuDoctorError
+
+if TYPE_CHECKING:
+    from gpudoctor.profile.timeline import GpuWatch
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
@@ -53,3 +59,30 @@ def watch(folder: Path, collect: dict[str, Any], alone: bool) -> int:
         say=lambda words: click.echo(words, err=True),
     )
     return 0
+
+
+@contextlib.contextmanager
+def gpus_beside(folder: Path, pid: int | None) -> Iterator[None]:
+    """Writes to `folder` what NVML says of the GPUs of process `pid`, or of our own children, meanwhile."""
+    from gpudoctor.profile.timeline import GpuWatch, beside
+
+    watch = GpuWatch(os.getpid() if pid is None else pid)
+    try:
+        with beside(lambda stop: _sample(watch, stop)):
+            yield
+    finally:
+        watch.write(folder)
+
+
+def _sample(watch: GpuWatch, stop: threading.Event) -> None:
+    from gpudoctor.cli.sources import open_machine
+    from gpudoctor.profile.timeline import INTERVAL_S
+    from gpudoctor.sampling.sampler import Sampler
+
+    # A machine without a GPU or a driver is no error here: the script may well run on the CPU.
+    with contextlib.suppress(GpuDoctorError), open_machine() as machine:
+        sampler = Sampler(machine.nvml, machine.host, interval_s=INTERVAL_S)
+        sampler.subscribe(watch.take)
+        sampler.start()
+        stop.wait()
+        sampler.stop()

@@ -24,6 +24,7 @@ from gpudoctor.model.profile import (
 from gpudoctor.profile import stacks
 from gpudoctor.profile.rules.registry import findings
 from gpudoctor.profile.session import Session, Site, StepsSeen, TorchSeen, read_session
+from gpudoctor.profile.timeline import gpu_uses
 from gpudoctor.profile.trace import read_trace
 from gpudoctor.profile.window import window_of
 
@@ -50,6 +51,7 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         growth=_growth(session),
         memory=tuple(MemoryPoint(at, size) for at, size in session.memory if size),
         threads=_threads(session),
+        gpus=gpu_uses(folder),
         notes=tuple(text for text in (*_notes(session), *session.notes, note) if text),
     )
     return replace(profile, findings=findings(profile))

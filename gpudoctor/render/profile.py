@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gpudoctor.model.finding import Severity
-from gpudoctor.model.profile import Profile, ProfileFinding
+from gpudoctor.model.profile import GpuUse, Profile, ProfileFinding
 from gpudoctor.render.text import safe
-from gpudoctor.units import count, data_size, duration, percent, printable, text
+from gpudoctor.units import count, data_size, duration, hertz, percent, printable, text, watts
 
 _STYLE = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
 _TOP = 10
@@ -108,6 +108,7 @@ def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
             f"peak {data_size(device.memory_peak_bytes)} of {data_size(device.memory_total_bytes)}"
         )
         rows.append((f"cuda:{device.index}", printable(f"{device.name}, {peak}")))
+    rows.extend((f"GPU {gpu.index}", printable(_gpu(gpu))) for gpu in profile.gpus)
     if steps is not None:
         what = "optimizer steps" if steps.boundary == "optimizer" else "batches"
         spread = f"median {duration(steps.median_seconds)}, 95th percentile {duration(steps.p95_seconds)}"
@@ -131,6 +132,18 @@ def _versions(profile: Profile) -> str:
         return f"{python}, torch {torch.version}"
     cuda = f"CUDA {torch.cuda_version}" if torch.cuda_version else "CPU build"
     return f"{python}, torch {torch.version}, {cuda}, imported in {duration(torch.import_seconds)}"
+
+
+def _gpu(gpu: GpuUse) -> str:
+    parts = [
+        f"{gpu.name}, busy {percent(gpu.utilization_mean_ratio)}",
+        f"idle in {percent(gpu.idle_ratio)} of {gpu.looks} looks",
+        f"at most {data_size(gpu.memory_peak_bytes)} of {data_size(gpu.memory_total_bytes)} used",
+        f"{watts(gpu.power_mean_watts)}, SM {hertz(gpu.sm_clock_mean_hertz)}",
+    ]
+    if gpu.throttled_ratio:
+        parts.append(f"slowed {percent(gpu.throttled_ratio)} of the time")
+    return ", ".join(parts)
 
 
 def _overview(profile: Profile) -> Iterator[RenderableType]:
