@@ -324,6 +324,30 @@ CASES: list[Case] = [
         None,
     ),
     ("script.map-location", script(DDP + "device = 'cuda'\nx = torch.load('x.pt')"), None),
+    (
+        "script.map-location",
+        script(DDP + "device = 'cuda'\nself.lr_scheduler.load_state_dict(torch.load('s.pt'))"),
+        None,
+    ),
+    (
+        "script.launch-blocking",
+        script("import os\ndef deterministic():\n    os.environ['CUDA_LAUNCH_BLOCKING'] = '1'"),
+        None,
+    ),
+    (
+        "script.zero-grad",
+        script(
+            """
+            import torch
+            for x in batches:
+                optimizer = torch.optim.SGD([x], 0.1)
+                loss = f(x)
+                loss.backward()
+                optimizer.step()
+            """
+        ),
+        None,
+    ),
     ("script.removed", script("import torch\ne, v = torch.symeig(a)"), "torch.symeig"),
     ("script.removed", script("it = iter(loader)\nx = it.next()"), "it.next()"),
     ("script.removed", script("from torch.utils import bottleneck"), "bottleneck"),

@@ -181,8 +181,7 @@ def _state_names(script: Script) -> set[str]:
     """Names that are handed, whole or in part, to load_state_dict."""
     names: set[str] = set()
     for call, owner in methods(script, "load_state_dict"):
-        if any(word in (owner or "").lower() for word in ("scaler", "sched")):
-            # The state of these is plain numbers, which are on no device.
+        if _of_numbers(owner):
             continue
         first = call.args[0] if call.args else None
         while isinstance(first, ast.Subscript):
@@ -193,6 +192,11 @@ def _state_names(script: Script) -> set[str]:
     return names
 
 
+def _of_numbers(owner: str | None) -> bool:
+    """Whether it is a scaler or a scheduler, whose state is plain numbers that are on no device."""
+    return any(word in (owner or "").lower() for word in ("scaler", "sched"))
+
+
 def _is_state(script: Script, call: ast.Call, states: set[str]) -> bool:
     statement = script.statement_of(call)
     if isinstance(statement, ast.Assign) and statement.value is call:
@@ -201,5 +205,6 @@ def _is_state(script: Script, call: ast.Call, states: set[str]) -> bool:
         isinstance(above, ast.Call)
         and isinstance(above.func, ast.Attribute)
         and above.func.attr == "load_state_dict"
+        and not _of_numbers(target(above.func.value))
         for above in script.ancestors(call)
     )

@@ -210,7 +210,8 @@ def zero_grad(ctx: CheckContext) -> Iterator[Finding]:
         steps = [
             call
             for call, name in methods(script, "step")
-            if name in known and found.loop in script.loops_around(call)
+            if name in known - assigned_in(found.loop).keys()
+            and found.loop in script.loops_around(call)
         ]
         if steps:
             yield warning(
