@@ -55,6 +55,9 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("park", "gpudoctor.cli.park:park", "Move a process's GPU memory to the host."),
     Command("unpark", "gpudoctor.cli.park:unpark", "Bring parked processes back to their GPUs."),
+    Command(
+        "reset", "gpudoctor.cli.reset:reset", "Check what resetting a GPU needs and interrupts."
+    ),
     Command("env", "gpudoctor.cli.env:env", "Report torch, CUDA, cuDNN, driver and devices."),
     Command(
         "visible",

@@ -19,6 +19,7 @@ SCHEMAS: dict[str, str] = {
     "kill": "gpudoctor.model.ending:KillReport",
     "empty-cache": "gpudoctor.model.injection:CacheReport",
     "park": "gpudoctor.model.parking:ParkReport",
+    "reset": "gpudoctor.model.reset:ResetReport",
     "profile": "gpudoctor.model.profile:Profile",
     "env": "gpudoctor.model.environment:EnvironmentReport",
     "visible": "gpudoctor.model.visible:Visibility",

@@ -117,6 +117,7 @@ class HealthReading(Value, frozen=True):
     persistence_mode: bool | None = None
     compute_mode: str | None = None  # "default", "prohibited" or "exclusive process"
     fabric_state: str | None = None  # "not started", "in progress" or "completed"; None: no fabric
+    display_active: bool | None = None
 
 
 class GpmReading(Value, frozen=True):

@@ -32,6 +32,7 @@ def read(handle: object) -> HealthReading:
     actions = group.get(fields.values_of, handle, (fields.RECOVERY_ACTION,)) or {}
     persistence = group.get(pynvml.nvmlDeviceGetPersistenceMode, handle)
     mode = group.get(pynvml.nvmlDeviceGetComputeMode, handle)
+    display = group.get(pynvml.nvmlDeviceGetDisplayActive, handle)
     pending = group.get(pynvml.nvmlDeviceGetRetiredPagesPendingStatus, handle)
     enabled = None if ecc is None else bool(ecc[0])
     counts = _ecc_counts(group, handle) if enabled else (None, None, None, None)
@@ -48,6 +49,7 @@ def read(handle: object) -> HealthReading:
         persistence_mode=None if persistence is None else bool(persistence),
         compute_mode=None if mode is None else _COMPUTE_MODES.get(mode, str(mode)),
         fabric_state=_fabric(group, handle),
+        display_active=None if display is None else bool(display),
     )
     group.close()
     return reading
