@@ -11,7 +11,8 @@ from gpudoctor.model.finding import Fix, Severity
 class RunFacts:
     """The program and how it ended. `how` is finished, exit, exception, interrupted, terminated,
     not started, watched (it ran on), or running (the process was gone before it could say how it
-    ended)."""
+    ended). `held_up_seconds` is what the profiler took, `cpu_wait_seconds` how long the main thread was
+    ready to run but had no CPU."""
 
     program: tuple[str, ...]
     cwd: str
@@ -25,6 +26,7 @@ class RunFacts:
     python_version: str
     python_executable: str
     held_up_seconds: float
+    cpu_wait_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

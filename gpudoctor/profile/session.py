@@ -163,6 +163,7 @@ class Session(msgspec.Struct, frozen=True):
     growth: tuple[GrowthSeen, ...]
     memory: list[tuple[float, int]]
     main_cpu_seconds: float | None = None
+    cpu_wait_seconds: float | None = None
     torch: TorchSeen | None = None
     samples: SamplesSeen | None = None
     calls: list[tuple[str, str, int, int, int, float, float]] | None = None

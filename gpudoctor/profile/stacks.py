@@ -44,12 +44,16 @@ def functions(samples: SamplesSeen) -> tuple[FunctionTime, ...]:
 
 def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
     """Lines of the user's code by the time for which they were the innermost, the most costly first."""
-    seconds: dict[tuple[int, int, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    named: dict[tuple[str, int], str] = {}
+    seconds: dict[tuple[str, int, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for weight, in_loop, frames in samples.stacks:
         at = next((i for i, (index, _) in enumerate(frames) if samples.functions[index][3]), None)
         if at is None:
             continue
-        key = (*frames[at], _phase(samples.functions, frames, in_loop))
+        (name, file, *_), line = samples.functions[frames[at][0]], frames[at][1]
+        # A comprehension is a function of its own before Python 3.12: the line alone tells lines apart.
+        key = (file, line, _phase(samples.functions, frames, in_loop))
+        named.setdefault((file, line), name)
         seconds[key][1] += weight
         if at == 0:
             seconds[key][0] += weight
@@ -57,12 +61,11 @@ def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
             seconds[key][2] += weight
     best = sorted(seconds.items(), key=lambda item: -item[1][1])[:_MOST]
     return tuple(
-        _line(samples.functions[index], line, phase, times) for (index, line, phase), times in best
+        _line(named[file, line], file, line, phase, times) for (file, line, phase), times in best
     )
 
 
-def _line(function: Function, line: int, phase: str, times: list[float]) -> LineTime:
-    name, file, *_ = function
+def _line(name: str, file: str, line: int, phase: str, times: list[float]) -> LineTime:
     return LineTime(
         source_line=f"{file}:{line}",
         function=name,

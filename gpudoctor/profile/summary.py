@@ -27,8 +27,10 @@ from gpudoctor.profile.session import Session, Site, StepsSeen, TorchSeen, read_
 from gpudoctor.profile.timeline import gpu_uses
 from gpudoctor.profile.trace import read_trace
 from gpudoctor.profile.window import window_of
+from gpudoctor.units import duration
 
 _MOST_POINTS = 500
+_BUSY_MACHINE = 0.05
 
 
 def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
@@ -94,6 +96,12 @@ def _notes(session: Session) -> list[str]:
         notes.append("The script did not import torch: this is a profile of its Python code only.")
     elif session.torch.version is None:
         notes.append("The import of torch failed: this is a profile of the Python code only.")
+    waited = session.cpu_wait_seconds or 0.0
+    if waited > _BUSY_MACHINE * session.wall_seconds:
+        notes.append(
+            f"The machine was busy: the main thread waited {duration(waited)} for a CPU, so times are "
+            "longer than on an idle machine."
+        )
     if session.ended.how == "running":
         notes.append(
             "The process was gone before it could say how it ended; its last seconds are missing."
@@ -120,6 +128,7 @@ def _run(session: Session, exit_code: int | None) -> RunFacts:
         python_version=session.python.version,
         python_executable=session.python.executable,
         held_up_seconds=session.held_up_seconds,
+        cpu_wait_seconds=session.cpu_wait_seconds,
     )
 
 

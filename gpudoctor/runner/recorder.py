@@ -14,7 +14,7 @@ from .growth import GrowthProbe
 from .imports import ImportWatch
 from .loader import LoaderWatch
 from .optimizer import OptimizerWatch
-from .sampler import Sampler
+from .sampler import Sampler, waited_for_cpu
 from .series import Steps
 from .torch_facts import torch_facts
 from .window import Window
@@ -157,6 +157,7 @@ class Recorder:
             "started_at": self._started_at,
             "wall_seconds": now - self._begun if self._wall is None else self._wall,
             "main_cpu_seconds": self._cpu,
+            "cpu_wait_seconds": waited_for_cpu(),
             "held_up_seconds": self.steps.held_up,
             "ended": self._ended,
             "torch": torch_facts(sys.modules.get("torch"), self._torch_seconds, self._torch_error),

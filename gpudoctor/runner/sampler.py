@@ -122,6 +122,16 @@ class Sampler:
         }
 
 
+def waited_for_cpu() -> Optional[float]:
+    """Seconds for which the main thread was ready to run but had no CPU; None where the kernel does
+    not say. Callable from any thread."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return None
+
+
 def resident_bytes() -> int:
     """Resident memory of this process in bytes; 0 where the system does not say."""
     try:

@@ -117,3 +117,21 @@ def test_what_the_codec_writes_has_the_promised_names(tmp_path):
     written = json.loads(envelope("gpudoctor.profile/1", to_builtins(profile)))
     assert written["schema"] == "gpudoctor.profile/1"
     assert {"findings", "run", "steps", "window", "loaders"} <= set(written)
+
+
+def test_a_busy_machine_is_said(tmp_path):
+    profile = load_profile(session(tmp_path / "busy", cpu_wait_seconds=0.5))
+    assert any("waited 500 ms for a CPU" in note for note in profile.notes)
+    profile = load_profile(session(tmp_path / "idle", cpu_wait_seconds=0.01))
+    assert not any("CPU" in note for note in profile.notes)
+
+
+def test_a_line_that_is_in_two_functions_is_one_line():
+    samples = SamplesSeen(
+        interval_seconds=0.01,
+        samples=2,
+        functions=[("main", "/a.py", 1, True), ("main.<listcomp>", "/a.py", 3, True)],
+        stacks=[(1.0, True, [(0, 3)]), (2.0, True, [(1, 3), (0, 3)])],
+    )
+    (line,) = lines(samples)
+    assert (line.source_line, line.total_seconds, line.self_seconds) == ("/a.py:3", 3.0, 3.0)
