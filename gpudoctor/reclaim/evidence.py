@@ -81,7 +81,7 @@ def _medium(now: Lineage, earlier: Lineage | None, apart_s: float) -> Iterator[R
 
 def _notebook(now: Lineage, at: float) -> Iterator[Reason]:
     book = now.notebook
-    if book is None or book.state != "idle" or book.last_activity is None:
+    if book is None or book.state not in ("idle", "starting") or book.last_activity is None:
         return
     idle = at - book.last_activity
     name = book.path or "a kernel without a notebook"
