@@ -70,6 +70,13 @@ def gpudoctor(
 ) -> None:
     """What is wrong with this GPU machine, in plain words, with the evidence and the fix."""
     ctx.obj = {"demo": demo, "replay": replay, "config": config}
+    if config is not None:
+        # Also a command that needs no settings says when the file that was named is wrong.
+        from pathlib import Path
+
+        from gpudoctor.config import load
+
+        load(Path(config))
     if ctx.invoked_subcommand is None:
         from gpudoctor.cli.top import top
 
