@@ -81,6 +81,7 @@ class Pane:
         while time.perf_counter() - self.begun < limit_s:
             if wanted & set(self._tmux("capture-pane", "-p").split()):
                 return time.perf_counter() - self.begun
+            time.sleep(0.01)
         raise TimeoutError(self._tmux("capture-pane", "-p"))
 
     def process(self) -> psutil.Process:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.nvml.demo import DemoTimeline
+from gpudoctor.reclaim.looking import played_look
+from gpudoctor.reclaim.watch import OrphanWatch
 from gpudoctor.tui.app import GpuDoctorApp
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -22,6 +24,7 @@ SECONDS = 90
 PICTURES: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "overview": (120, 36, ()),
     "events": (120, 16, ("e",)),
+    "process": (120, 36, ("down",) * 6 + ("enter",)),
     "device": (150, 48, ("shift+tab", *["down"] * 6, "enter")),
 }
 
@@ -44,9 +47,15 @@ def moment(timeline: DemoTimeline, second: float) -> Snapshot:
 async def take(width: int, height: int, keys: tuple[str, ...]) -> str:
     """The SVG of the screen that these keys lead to."""
     timeline = DemoTimeline(OPENED_AT)
-    app = GpuDoctorApp(OneLook(moment(timeline, SECONDS)))
+    clock = [0.0]
+    watch = OrphanWatch(played_look, clock=lambda: clock[0])
+    app = GpuDoctorApp(OneLook(moment(timeline, SECONDS)), watch=watch)
     for second in range(SECONDS):
+        clock[0] = float(second)
         app.history.add(moment(timeline, second))
+        watch.see(moment(timeline, second))
+        if second % 10 == 0:
+            watch.latest = watch.look()
     async with app.run_test(size=(width, height)) as pilot:
         await pilot.pause(0.2)
         await pilot.press(*keys)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,9 @@ from gpudoctor.nvml.api import NvmlUnavailableError
 from gpudoctor.present.cells import Level
 from gpudoctor.present.glyphs import Glyphs, glyphs, speaks_unicode
 from gpudoctor.sampling.sampler import Sampler
+
+if TYPE_CHECKING:
+    from gpudoctor.reclaim.watch import OrphanWatch
 
 _FIRST_LOOK_S = 10.0
 _STYLES: dict[Level, dict[str, Any]] = {
@@ -56,7 +60,7 @@ def top(
         )
         if once or not (sys.stdout.isatty() and sys.stdin.isatty()):
             return _print(sampler, glyphs(plain))
-        return _live(sampler, settings, plain)
+        return _live(machine, sampler, settings, plain)
 
 
 def _machine(stack: ExitStack, demo: bool, replay: str | None) -> Machine:
@@ -89,18 +93,32 @@ def _coloured(text: str, level: Level) -> str:
     return click.style(text, **_STYLES[level])
 
 
-def _live(sampler: Sampler, settings: Settings, plain: bool) -> int:
+def _live(machine: Machine, sampler: Sampler, settings: Settings, plain: bool) -> int:
+    # Warnings would be printed across the screen.
+    logging.getLogger("gpudoctor").addHandler(logging.NullHandler())
     # The first look is taken while the UI is still being imported.
     sampler.start()
+    watch = _watch(machine)
+    sampler.subscribe(watch.see)
     try:
         from gpudoctor.tui.app import GpuDoctorApp
         from gpudoctor.tui.themes import checked
 
-        app = GpuDoctorApp(sampler, theme=checked(settings.tui.theme), set_=glyphs(plain))
+        theme = checked(settings.tui.theme)
+        app = GpuDoctorApp(sampler, theme=theme, set_=glyphs(plain), watch=watch)
         if not sys.stderr.isatty():
             # Textual paints on stderr; where that goes to a file, the terminal is behind stdout.
             sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
+        watch.start()
         app.run()
     finally:
+        watch.stop()
         sampler.stop()
     return app.return_code or 0
+
+
+def _watch(machine: Machine) -> OrphanWatch:
+    from gpudoctor.reclaim.looking import local_look, played_look
+    from gpudoctor.reclaim.watch import OrphanWatch
+
+    return OrphanWatch(played_look if machine.nvml.source != "nvml" else local_look)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpudoctor import units
+from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import GpuProcess, GpuUse
 from gpudoctor.model.readings import HealthReading
 from gpudoctor.model.snapshot import Device
 from gpudoctor.present.cells import Level
 from gpudoctor.present.devices import clock_limit, state_cell, temperature_cell
 from gpudoctor.present.processes import command_line
+from gpudoctor.present.verdicts import verdict_level
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,10 @@ def _heading(name: str) -> Fact:
     return Fact(name, heading=True)
 
 
-def process_facts(process: GpuProcess, now: float) -> tuple[Fact, ...]:
-    """A process: what it runs, whose it is, what it holds of which GPU."""
+def process_facts(
+    process: GpuProcess, now: float, judged: Orphan | None = None
+) -> tuple[Fact, ...]:
+    """A process: what it runs, whose it is, what it holds of which GPU, whether it is left over."""
     age = None if process.started is None else now - process.started
     facts = [
         _heading("Process"),
@@ -42,9 +46,21 @@ def process_facts(process: GpuProcess, now: float) -> tuple[Fact, ...]:
         Fact("host memory", units.data_size(process.host_memory_used_bytes)),
         Fact("GPU memory", units.data_size(process.memory_used_bytes)),
     ]
+    if judged is not None:
+        facts += _verdict(judged)
     for use in process.gpus:
         facts += _use(use)
     return tuple(facts)
+
+
+def _verdict(judged: Orphan) -> list[Fact]:
+    reasons = [
+        Fact(one.weight.value, units.printable(f"{one.text} ({one.evidence})"))
+        for one in judged.reasons
+    ]
+    offers = [Fact(one.action, f"{one.command}  {one.text}") for one in judged.offers]
+    verdict = Fact("verdict", judged.verdict.value, verdict_level(judged))
+    return [_heading("Left over?"), verdict, *reasons, _heading("What can be done"), *offers]
 
 
 def _use(use: GpuUse) -> list[Fact]:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gpudoctor import units
+from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import GpuProcess, GpuUse
 from gpudoctor.present.cells import NOTHING, Cell, Level, Row, cell
 from gpudoctor.present.columns import Column
+from gpudoctor.present.verdicts import verdict_cell, verdict_level
 
 COLUMNS: tuple[Column, ...] = (
     Column("pid", "PID", 7, right=True),
@@ -19,6 +21,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("cpu", "CPU", 5, rank=2, right=True),
     Column("host", "RAM GiB", 8, rank=3, right=True),
     Column("age", "AGE", 6, rank=1, right=True),
+    Column("verdict", "VERDICT", 7, rank=4),
     Column("kind", "KIND", 8, rank=6),
     Column("state", "STATE", 9, rank=5),
     Column("parent", "PARENT", 7, rank=7, right=True),
@@ -95,10 +98,10 @@ def row_key(process: GpuProcess) -> str:
     return f"{process.pid}@{process.started}"
 
 
-def process_row(process: GpuProcess, now: float) -> Row:
-    """The process as a row."""
+def process_row(process: GpuProcess, now: float, judged: Orphan | None = None) -> Row:
+    """The process as a row; `judged` is the verdict on it, where it may be left over."""
     cells = (
-        Cell(str(process.pid)),
+        Cell(str(process.pid), Level.PLAIN if judged is None else verdict_level(judged)),
         _user(process),
         Cell(gpu_list(process.gpus)),
         cell(units.gibibytes(process.memory_used_bytes, 2)),
@@ -106,6 +109,7 @@ def process_row(process: GpuProcess, now: float) -> Row:
         _busy(process.cpu_ratio),
         cell(units.gibibytes(process.host_memory_used_bytes, 2)),
         cell(units.age(None if process.started is None else now - process.started)),
+        verdict_cell(judged),
         Cell(" ".join(sorted({use.kind for use in process.gpus}))),
         cell(units.text(process.state), Level.BAD if process.state == "zombie" else Level.PLAIN),
         cell(units.text(process.parent_pid)),

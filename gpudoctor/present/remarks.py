@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gpudoctor import units
+from gpudoctor.model.orphan import Verdict
 from gpudoctor.model.snapshot import Device, DeviceState, GpuEvent, Snapshot
 from gpudoctor.model.xids import XIDS
 from gpudoctor.present.cells import Level
 from gpudoctor.present.devices import clock_limit, users_by_uuid
+from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, sentence, verdict_of
 
 # An Xid is news for this long; the events screen keeps it.
 _NEWS_SECONDS = 600.0
@@ -26,17 +28,19 @@ class Remark:
     uuid: str | None = None
 
 
-def remarks(snapshot: Snapshot) -> tuple[Remark, ...]:
-    """All remarks, the worst first."""
-    found: list[Remark] = []
+def remarks(snapshot: Snapshot, verdicts: Verdicts = NO_VERDICTS) -> tuple[Remark, ...]:
+    """All remarks, the worst first; `verdicts` are those on processes that may be left over."""
     users = users_by_uuid(snapshot)
+    found = list(_left_over(snapshot, verdicts))
+    told = {remark.uuid for remark in found}
     for device in snapshot.devices:
         if device.state is not DeviceState.OK:
             found.append(_silent(device, snapshot.taken_at))
             continue
         found.extend(_health(device))
         found.extend(_speed(device))
-        found.extend(_idle(device, users.get(device.uuid, ())))
+        if device.uuid not in told:
+            found.extend(_idle(device, users.get(device.uuid, ())))
     found.extend(_news(snapshot))
     return tuple(sorted(found, key=lambda remark: _RANK[remark.level]))
 
@@ -105,6 +109,15 @@ def _clock_words(device: Device) -> str:
     if now is not None and most is not None:
         parts.append(f"{now / 1e6:.0f} of {most / 1e6:.0f} MHz")
     return f": {', '.join(parts)}" if parts else ""
+
+
+def _left_over(snapshot: Snapshot, verdicts: Verdicts) -> Iterator[Remark]:
+    for process in snapshot.processes:
+        judged = verdict_of(process, verdicts)
+        if judged is not None:
+            uuid = process.gpus[0].uuid if process.gpus else None
+            level = Level.WARN if judged.verdict is Verdict.ORPHAN else Level.NOTICE
+            yield Remark(level, sentence(judged), uuid)
 
 
 def _idle(device: Device, users: tuple[str, ...]) -> Iterator[Remark]:

@@ -9,9 +9,11 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
+from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import UNICODE, Glyphs
-from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived
+from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid
+from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived, VerdictFeed, VerdictsArrived
 from gpudoctor.tui.history import History
 from gpudoctor.tui.screens.events import EventsScreen
 from gpudoctor.tui.screens.help import HelpScreen
@@ -34,7 +36,14 @@ class GpuDoctorApp(App[None]):
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
     ]
 
-    def __init__(self, feed: Feed, *, theme: str = NAMES[0], set_: Glyphs = UNICODE) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        theme: str = NAMES[0],
+        set_: Glyphs = UNICODE,
+        watch: VerdictFeed | None = None,
+    ) -> None:
         super().__init__()
         for known in THEMES:
             self.register_theme(known)
@@ -43,7 +52,9 @@ class GpuDoctorApp(App[None]):
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.paused = False
+        self.verdicts: Verdicts = NO_VERDICTS
         self._feed = feed
+        self._watch = watch
         self._mailbox = Mailbox(lambda: self.post_message(SnapshotArrived()))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -60,6 +71,12 @@ class GpuDoctorApp(App[None]):
         self._feed.subscribe(self._mailbox.put)
         if self._feed.latest is not None:
             self._mailbox.put(self._feed.latest)
+        if self._watch is not None:
+            self._watch.subscribe(self._judged)
+            self.verdicts = by_pid(self._watch.latest)
+
+    def _judged(self, orphans: tuple[Orphan, ...]) -> None:
+        self.post_message(VerdictsArrived(orphans))
 
     def on_snapshot_arrived(self) -> None:
         """Remember the snapshot and show it, unless the picture is held."""
@@ -69,6 +86,12 @@ class GpuDoctorApp(App[None]):
         self.history.add(snapshot)
         if not self.paused:
             self.snapshot = snapshot
+            self._show()
+
+    def on_verdicts_arrived(self, event: VerdictsArrived) -> None:
+        """Remember which processes may be left over."""
+        self.verdicts = by_pid(event.orphans)
+        if not self.paused:
             self._show()
 
     def _show(self) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from textual.message import Message
 
+from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.snapshot import Snapshot
 
 
@@ -20,6 +21,23 @@ class Feed(Protocol):
     def subscribe(self, fn: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Call `fn` with every new snapshot, in the feed's thread. Returns the unsubscribe."""
         ...
+
+
+class VerdictFeed(Protocol):
+    """Publishes verdicts on the processes from a thread of its own; the OrphanWatch is one."""
+
+    @property
+    def latest(self) -> tuple[Orphan, ...]: ...
+
+    def subscribe(self, reader: Callable[[tuple[Orphan, ...]], None]) -> None: ...
+
+
+class VerdictsArrived(Message):
+    """All processes have been judged anew."""
+
+    def __init__(self, orphans: tuple[Orphan, ...]) -> None:
+        super().__init__()
+        self.orphans = orphans
 
 
 class SnapshotArrived(Message):

@@ -8,6 +8,7 @@ from gpudoctor.present.facts import Fact, device_facts, process_facts
 from gpudoctor.tui.app import GpuDoctorApp
 from gpudoctor.tui.screens.facts import balanced
 from tests.builders import AT, GIB, device, process, snapshot, uuid_of
+from tests.present.test_verdicts import judged
 from tests.tui.feeds import ScriptedFeed
 from tests.tui.screen import lines, text, until
 
@@ -154,3 +155,34 @@ def test_no_fact_of_a_bare_gpu_or_process_is_a_made_up_zero():
     told = {fact.name: fact.value for fact in process_facts(lone, AT)}
     for name in ("user", "runs for", "CPU", "host memory", "GPU memory", "memory", "SM"):
         assert told[name] == "–", name
+
+
+class Verdicts:
+    def __init__(self, *orphans):
+        self.latest = orphans
+        self._readers = []
+
+    def subscribe(self, reader):
+        self._readers.append(reader)
+
+    def publish(self, *orphans):
+        self.latest = orphans
+        for reader in self._readers:
+            reader(orphans)
+
+
+async def test_left_over_processes_are_marked_as_soon_as_they_are_judged_and_explained(feed):
+    watch = Verdicts()
+    app = GpuDoctorApp(feed, watch=watch)
+    async with app.run_test(size=(140, 50)) as pilot:
+        await opened(app, pilot)
+        assert "orphan" not in text(app)
+        watch.publish(judged(pid=100))
+        await until(pilot, lambda: "pid 100 of cho is left over" in text(app))
+        assert [line.split()[0] for line in lines(app) if " orphan " in line] == ["100"]
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: "What can be done" in text(app))
+        assert "its parent died (parent is 1 (systemd))" in text(app)
+        assert "gpudoctor kill 100" in text(app)
+        watch.publish()
+        await until(pilot, lambda: "What can be done" not in text(app))

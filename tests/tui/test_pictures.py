@@ -18,6 +18,8 @@ from gpudoctor.model.readings import (
 from gpudoctor.model.snapshot import DeviceState
 from gpudoctor.nvml.demo import DemoTimeline
 from gpudoctor.present.glyphs import ASCII, UNICODE
+from gpudoctor.reclaim.looking import played_look
+from gpudoctor.reclaim.watch import OrphanWatch
 from gpudoctor.tui.app import GpuDoctorApp
 from tests.builders import AT, GIB, device, process, snapshot
 from tests.tui.feeds import ScriptedFeed
@@ -28,9 +30,16 @@ _SECONDS = 90
 def demo(theme="dark", set_=UNICODE):
     """The machine of --demo after a minute and a half, always the same."""
     timeline = DemoTimeline(AT)
-    app = GpuDoctorApp(ScriptedFeed(shot(timeline, _SECONDS)), theme=theme, set_=set_)
+    clock = [0.0]
+    watch = OrphanWatch(played_look, clock=lambda: clock[0])
+    feed = ScriptedFeed(shot(timeline, _SECONDS))
+    app = GpuDoctorApp(feed, theme=theme, set_=set_, watch=watch)
     for second in range(_SECONDS):
+        clock[0] = float(second)
         app.history.add(shot(timeline, second))
+        watch.see(shot(timeline, second))
+        if second % 10 == 0:
+            watch.latest = watch.look()
     return app
 
 
@@ -88,7 +97,7 @@ def test_the_overview_in_each_theme(snap_compare, theme):
 @pytest.mark.parametrize(
     "keys",
     [
-        ("enter",),
+        (*["down"] * 6, "enter"),
         ("e",),
         ("question_mark",),
         ("f6",),

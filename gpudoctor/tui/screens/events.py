@@ -52,7 +52,7 @@ class EventsScreen(LiveScreen):
         self.query_one(Lines).show((title_cells(snapshot, self.doctor.paused),))
         now = [
             Row(remark.text, (_gpu(remark.uuid, snapshot), Cell(remark.text, remark.level)))
-            for remark in remarks(snapshot)
+            for remark in remarks(snapshot, self.doctor.verdicts)
         ]
         self.query_one("#now", Grid).show(now)
         events = [_row(event, snapshot) for event in reversed(snapshot.events)]

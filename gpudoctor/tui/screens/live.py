@@ -8,6 +8,7 @@ from textual.screen import Screen
 
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import Glyphs
+from gpudoctor.present.verdicts import Verdicts
 from gpudoctor.tui.history import History
 
 
@@ -18,6 +19,7 @@ class Doctor(Protocol):
     history: History
     snapshot: Snapshot | None
     paused: bool
+    verdicts: Verdicts
 
 
 class LiveScreen(Screen[None]):

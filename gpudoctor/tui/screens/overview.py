@@ -17,6 +17,7 @@ from gpudoctor.present.cells import Cell, Level
 from gpudoctor.present.host import host_cells, title_cells
 from gpudoctor.present.processes import Order
 from gpudoctor.present.remarks import Remark, remarks
+from gpudoctor.present.verdicts import verdict_of
 from gpudoctor.tui.screens.device import DeviceScreen
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.screens.process import ProcessScreen
@@ -86,7 +87,7 @@ class OverviewScreen(LiveScreen):
         rows = devices.device_rows(snapshot)
         self._listed = len(snapshot.processes)
         self.query_one("#devices", Grid).show(rows)
-        self._show_remarks(remarks(snapshot))
+        self._show_remarks(remarks(snapshot, self.doctor.verdicts))
         self._arrange(len(rows), len(snapshot.devices))
         self._show_processes(snapshot)
         self._show_graphs(snapshot)
@@ -121,8 +122,9 @@ class OverviewScreen(LiveScreen):
 
     def _show_processes(self, snapshot: Snapshot) -> None:
         chosen = processes.matching(snapshot.processes, self._query)
+        verdicts = self.doctor.verdicts
         rows = [
-            processes.process_row(process, snapshot.taken_at)
+            processes.process_row(process, snapshot.taken_at, verdict_of(process, verdicts))
             for process in processes.ordered(chosen, self._order)
         ]
         self._table.show(rows)

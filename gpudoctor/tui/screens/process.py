@@ -8,6 +8,7 @@ from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.facts import Fact, process_facts
 from gpudoctor.present.host import title_cells
 from gpudoctor.present.processes import row_key
+from gpudoctor.present.verdicts import verdict_of
 from gpudoctor.tui.screens.facts import FactsScreen
 from gpudoctor.tui.widgets.lines import Lines
 
@@ -31,7 +32,8 @@ class ProcessScreen(FactsScreen):
             )
             return
         self._last = found
-        self.show_facts(process_facts(found, snapshot.taken_at))
+        judged = verdict_of(found, self.doctor.verdicts)
+        self.show_facts(process_facts(found, snapshot.taken_at, judged))
         self._show_memory(found, snapshot)
 
     def _show_memory(self, process: GpuProcess, snapshot: Snapshot) -> None:
