@@ -98,7 +98,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
 def test_a_settings_file_that_is_wrong_is_an_error_of_every_command(tmp_path):
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("[sampling]\nintervall_seconds = 1\n")
-    done = run("--demo", "--config", str(wrong), "ps")
+    done = gpudoctor("--demo", "--config", str(wrong), "ps")
     assert done.returncode == 2
     assert "Did you mean sampling.interval_seconds?" in done.stderr
-    assert run("--demo", "--config", str(tmp_path / "none"), "ps").returncode == 2
+    assert gpudoctor("--demo", "--config", str(tmp_path / "none"), "ps").returncode == 2
