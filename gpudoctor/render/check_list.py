@@ -23,11 +23,30 @@ TIERS = {
 _HEAD = """\
 # Checks
 
-`gpudoctor check` runs these {count} checks. This page is generated:
-`gpudoctor check --list --markdown > docs/checks.md`.
+```
+gpudoctor check [SCRIPT] [--python PY] [--only ID,GROUP] [--skip ID,GROUP]
+                [--fail-on info|warning|error|never] [--json | --markdown] [--verbose] [--timeout SECONDS]
+gpudoctor check --list            gpudoctor check --explain ID
+```
 
-A check whose facts are not told on a machine does not apply there; it never counts as passed. "Needs"
-names those facts. A check that names causes is shown under them when they were found.
+These {count} checks ask the driver, the kernel, the container and a Python: the one named with
+`--python`, else that of the active environment, else `python3` on PATH. torch is imported, and CUDA
+started, only in a child process with a time limit (`--timeout`). With SCRIPT its text is read too, and
+never run; `--only script` reads nothing else.
+
+A check whose facts are not told on a machine does not apply there; it never counts as passed
+(`--verbose` names the reason). "needs" names those facts. Where one finding explains another, the cause
+is shown first and the consequence under it; "caused by" names what can explain a check's finding. A
+check that crashes or hangs is reported, and the others go on.
+
+Exit codes: 0 nothing at or above `--fail-on` (error, unless you say otherwise), 1 findings, 2 usage, 3
+nothing could be looked at. `--json` prints one object, schema gpudoctor.check/1: `findings[]`, causes
+first, and `checks[]` with how each check ended.
+
+A package can add checks: it registers them with `gpudoctor.checks.registry.check` in a module that it
+names in the entry-point group `gpudoctor.checks`.
+
+This page is generated: `gpudoctor check --list --markdown > docs/checks.md`.
 """
 
 

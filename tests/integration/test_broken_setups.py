@@ -187,6 +187,16 @@ def test_a_driver_that_hangs_at_its_start(nvml_sim, bare):
     assert "does not answer" in report.text("driver.hangs")
 
 
+def test_everything_hangs_at_once(nvml_sim, fake_libcuda, bare, tmp_path):
+    nvml_sim.machine.hang("*", 600)
+    module(site(bare), "import time; time.sleep(600)")
+    for name in ("nvidia-smi", "nvcc", "g++"):
+        program(tmp_path / "bin", name, "import time; time.sleep(600)")
+    env = libcuda(nvml_sim, fake_libcuda, FAKE_HANG="1", PATH=str(tmp_path / "bin"))
+    report = check(env, "--python", str(bare))
+    assert {"driver.hangs", "torch.import", "driver.nvidia-smi"} <= set(report.findings)
+
+
 def test_one_gpu_that_hangs_among_eight(nvml_sim, bare):
     nvml_sim.machine.hang("nvmlDeviceGetTemperature", 600, gpu=3)
     nvml_sim.machine.hang("nvmlDeviceGetTemperatureV", 600, gpu=3)
