@@ -22,6 +22,7 @@ from gpudoctor.host.proc_files import read_stat
 from gpudoctor.model.injection import Visit, VisitEnd
 from gpudoctor.reclaim.entrance import PROC, Entrance
 from gpudoctor.reclaim.ptrace import (
+    NoRoomError,
     PtraceError,
     Stopped,
     TargetEndedError,
@@ -188,6 +189,8 @@ def _once(visitor: _Visitor) -> None:
                 _queue_call(thread, visitor)
     except TargetEndedError as error:
         raise GpuDoctorError(f"process {way_in.pid} ended meanwhile") from error
+    except NoRoomError:
+        return
     except PtraceError as error:
         if visitor.block == 0 or not visitor.queued:
             raise _failed(way_in.pid, error) from error

@@ -7,6 +7,7 @@ the thread that seized it, and releases it when that thread ends.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import struct
@@ -27,7 +28,8 @@ _FIELDS = (
 _ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 _REGISTERS = struct.Struct(f"<{len(_FIELDS)}Q")
 _XSTATE_ROOM = 65_536
-_RED_ZONE = 8192
+# Below the stack pointer a function may keep 128 bytes without telling.
+_RED_ZONE = 128
 _NO_SYSCALL = 2**64 - 1
 _TRAP_AND_DIRECTION = 0x100 | 0x400
 # Every signal waits, but for the one by which the called function's return is noticed.
@@ -41,13 +43,17 @@ _libc.ptrace.restype = ctypes.c_long
 class PtraceError(Exception):
     """A step did not work. `errno` is the kernel's reason, 0 where it is ours."""
 
-    def __init__(self, text: str, errno: int = 0) -> None:
-        super().__init__(f"{text}: {os.strerror(errno)}" if errno else text)
-        self.errno = errno
+    def __init__(self, text: str, number: int = 0) -> None:
+        super().__init__(f"{text}: {os.strerror(number)}" if number else text)
+        self.errno = number
 
 
 class TargetEndedError(PtraceError):
     """The process ended meanwhile."""
+
+
+class NoRoomError(PtraceError):
+    """The thread stands at the very end of its stack; a moment later it may not."""
 
 
 class _Vector(ctypes.Structure):
@@ -88,8 +94,7 @@ class Stopped:
             PtraceError: it faulted or took longer than the limit; the thread is as it was before.
         """
         registers = dict(self.registers)
-        registers["rsp"] = ((registers["rsp"] - _RED_ZONE) & ~15) - 8
-        write_memory(self.tid, registers["rsp"], bytes(8))
+        registers["rsp"] = self._frame(registers["rsp"])
         registers.update(zip(_ARGUMENTS, arguments, strict=False))
         # Without -1 here the kernel would take our frame for the system call that it interrupted.
         registers |= {"rip": function, "rax": 0, "orig_rax": _NO_SYSCALL}
@@ -101,6 +106,23 @@ class Stopped:
             return self._result()
         finally:
             self._set(_NT_PRSTATUS, self._saved)
+
+    def _frame(self, pointer: int) -> int:
+        """Where a called function's stack begins, with 0 as the address to which it returns.
+
+        The stack grows when the thread itself touches it and not for us, so the nearer place is tried
+        where the farther one is not there yet.
+        """
+        for distance in (4 * _RED_ZONE, _RED_ZONE):
+            frame = ((pointer - distance) & ~15) - 8
+            try:
+                write_memory(self.tid, frame, bytes(8))
+            except PtraceError as error:
+                if error.errno != errno.EFAULT:
+                    raise
+            else:
+                return frame
+        raise NoRoomError("its stack has no room just now", errno.EFAULT)
 
     def _result(self) -> int:
         until, interrupted = time.monotonic() + self._limit_s, False
@@ -174,7 +196,7 @@ class Stopped:
 def _ptrace(name: str, request: int, tid: int, address: int = 0, data: int = 0) -> None:
     if _libc.ptrace(request, tid, address, data) == -1:
         number = ctypes.get_errno()
-        if number == 3:
+        if number == errno.ESRCH:
             raise TargetEndedError(name, number)
         raise PtraceError(name, number)
 
@@ -193,8 +215,8 @@ def _transfer(function: str, pid: int, address: int, buffer: ctypes.Array[ctypes
         ctypes.c_ulong(0),
     )
     if moved != len(buffer):
-        number = ctypes.get_errno() if moved < 0 else 14
-        if number == 3:
+        number = ctypes.get_errno() if moved < 0 else errno.EFAULT
+        if number == errno.ESRCH:
             raise TargetEndedError(function, number)
         raise PtraceError(function, number)
 
