@@ -53,6 +53,7 @@ def ps(
         for snapshot in _looks(machine, watch):
             rows = select(snapshot.processes, **wanted)
             listing = _listing(machine, snapshot, rows, tree=tree)
+            listing = _chosen(listing, wanted["users"], wanted["gpus"], wanted["name"])
             _show(snapshot, listing, as_json=as_json, again=watch is not None, tree=tree)
 
 
@@ -104,6 +105,19 @@ def _listing(
         parked=_parked() if live else (),
         unlisted=gaps,
     )
+
+
+def _chosen(
+    listing: Listing, users: tuple[str, ...], gpus: tuple[int, ...], name: str | None
+) -> Listing:
+    """The same filters for what is parked, and the GPUs' for memory that nobody holds."""
+    from msgspec.structs import replace
+
+    from gpudoctor.model.selection import matches
+
+    parked = tuple(one for one in listing.parked if matches(one, users, gpus, name))
+    gaps = tuple(gap for gap in listing.unlisted if not gpus or gap.index in gpus)
+    return replace(listing, parked=parked, unlisted=gaps)
 
 
 def _parked() -> tuple[Parked, ...]:

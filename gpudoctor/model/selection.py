@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gpudoctor.model.parked import Parked
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.model.values import Value
@@ -49,17 +50,22 @@ def select(
 
     Rows without the value come last. `sort` is a key of SORTS.
     """
-    kept = [
-        row
-        for row in rows
-        if (not users or row.user in users)
-        and (not gpus or any(use.index in gpus for use in row.gpus))
-        and (name is None or name.lower() in (" ".join(row.command) or row.name or "").lower())
-    ]
+    kept = [row for row in rows if matches(row, users, gpus, name)]
     by, largest_first = SORTS[sort]
     known = [row for row in kept if by(row) is not None]
     rest = [row for row in kept if by(row) is None]
     return (*sorted(known, key=by, reverse=largest_first), *rest)
+
+
+def matches(
+    row: GpuProcess | Parked, users: tuple[str, ...], gpus: tuple[int, ...], name: str | None
+) -> bool:
+    """Whether the row is one of these users', on one of these GPUs, with `name` in its command."""
+    return (
+        (not users or row.user in users)
+        and (not gpus or any(use.index in gpus for use in row.gpus))
+        and (name is None or name.lower() in (" ".join(row.command) or row.name or "").lower())
+    )
 
 
 def unlisted(snapshot: Snapshot) -> tuple[Unlisted, ...]:

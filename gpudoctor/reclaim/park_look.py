@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
@@ -18,6 +19,8 @@ from gpudoctor.reclaim.plan import own_line
 from gpudoctor.reclaim.protection import Protection, protection
 
 _CAP_SYS_PTRACE = 1 << 19
+_LOOKS = 20
+_PAUSE_S = 0.1
 _MPS_SERVER = "nvidia-cuda-mps"
 
 
@@ -27,7 +30,7 @@ def look(pid: int, snapshot: Snapshot, root: Path = Path("/proc")) -> Subject:
     Raises:
         GpuDoctorError: there is no such process.
     """
-    process = LineageReader(root).read(pid)
+    process = _settled(LineageReader(root), pid)
     if process is None:
         raise GpuDoctorError(f"there is no process {pid}", hint="See `gpudoctor ps`.")
     row = next((one for one in snapshot.processes if one.pid == pid), None)
@@ -50,6 +53,17 @@ def look(pid: int, snapshot: Snapshot, root: Path = Path("/proc")) -> Subject:
         guard=_guard(process, root),
         mps_server=mps,
     )
+
+
+def _settled(reader: LineageReader, pid: int) -> Lineage | None:
+    """The process; one that waits for a disk is looked at again, as that passes where nothing is wrong."""
+    process = reader.read(pid)
+    for _ in range(_LOOKS):
+        if process is None or process.state != "D":
+            break
+        time.sleep(_PAUSE_S)
+        process = reader.read(pid)
+    return process
 
 
 def may_enter_all(root: Path = Path("/proc")) -> bool:

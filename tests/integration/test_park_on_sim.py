@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -106,8 +108,6 @@ def test_the_drivers_version_decides(cuda_sim, version, outcome, code):
 
 
 def test_one_rank_of_several_is_left_alone(cuda_sim):
-    import os
-
     job = cuda_sim.job(0, env={**os.environ, "WORLD_SIZE": "8"})
     done = run(cuda_sim, "park", str(job.pid), "--yes")
     assert done.returncode == 1
@@ -233,3 +233,40 @@ def test_a_parked_process_that_ended_is_no_longer_shown(cuda_sim):
     done = run(cuda_sim, "unpark", "--all", "--yes")
     assert done.returncode == 0
     assert "No process is noted as parked." in done.stdout
+
+
+def test_the_filters_hold_for_parked_processes_too(cuda_sim):
+    first, second = cuda_sim.job(0), cuda_sim.job(5)
+    run(cuda_sim, "park", str(first.pid), str(second.pid), "--yes")
+
+    def shown(*arguments: str) -> list[int]:
+        answer = json.loads(run(cuda_sim, "ps", "--json", *arguments).stdout)
+        return [one["pid"] for one in answer["parked"]]
+
+    assert shown("--gpu", "5") == [second.pid]
+    assert shown("--user", "nobody-of-that-name") == []
+    assert sorted(shown("--name", "PYTHON")) == sorted((first.pid, second.pid))
+
+
+def test_ctrl_c_does_not_end_a_checkpoint_half_way_and_unpark_finds_it(cuda_sim):
+    job = cuda_sim.job(0)
+    cuda_sim.fault("Checkpoint", "hang", 3)
+    parking = subprocess.Popen(
+        [sys.executable, "-m", "gpudoctor", "park", str(job.pid), "--yes"],
+        env=cuda_sim.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until(lambda: "Checkpoint" in cuda_sim.calls)
+    os.killpg(parking.pid, signal.SIGINT)
+    _, said = parking.communicate(timeout=20)
+    assert parking.returncode == 130
+    assert "Traceback" not in said
+    (noted,) = json.loads(run(cuda_sim, "ps", "--json").stdout)["parked"]
+    assert noted["confirmed"] is False
+    until(lambda: job.state == CHECKPOINTED)
+    cuda_sim.clear_faults()
+    assert run(cuda_sim, "unpark", "--all", "--yes").returncode == 0
+    assert job.state == RUNNING

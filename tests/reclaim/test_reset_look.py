@@ -8,6 +8,7 @@ import pytest
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.reclaim.reset_look import find, look
 from tests.builders import GIB, device, process, snapshot, uuid_of
+from tests.reclaim.fake_proc import FakeProc
 
 
 def card(index: int):
@@ -19,18 +20,7 @@ def card(index: int):
 
 @pytest.fixture
 def root(tmp_path):
-    def put(pid: int, name: str, *files: str, command: tuple[str, ...] = ()) -> None:
-        folder = tmp_path / "proc" / str(pid)
-        (folder / "fd").mkdir(parents=True)
-        for number, file in enumerate(files):
-            (folder / "fd" / str(number)).symlink_to(file)
-        tail = "S 1 1 1 0 -1 0 0 0 0 0 5 5 0 0 20 0 1 0 77 0 0"
-        (folder / "stat").write_text(f"{pid} ({name}) {tail}")
-        (folder / "cmdline").write_text("".join(f"{word}\0" for word in command))
-
-    (tmp_path / "proc").mkdir()
-    put.path = tmp_path
-    return put
+    return FakeProc(tmp_path)
 
 
 def seen(root, *rows, wanted: int = 0):
