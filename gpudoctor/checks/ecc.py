@@ -131,7 +131,10 @@ def recovery_action(ctx: CheckContext) -> Iterator[Finding]:
     for device, action in ctx.reporting(lambda d: d.health.recovery_action):
         if action.lower() in ("none", "no action"):
             continue
-        commands = ["sudo reboot"] if "reboot" in action.lower() else _reset(device)
+        words = action.lower()
+        commands = (
+            ["sudo reboot"] if "reboot" in words else _reset(device) if "reset" in words else []
+        )
         yield error(
             gpu(device),
             f"the driver's recovery action for this GPU is: {action}",

@@ -109,20 +109,14 @@ def pcie_replays(ctx: CheckContext) -> Iterator[Finding]:
 )
 def nvlink_down(ctx: CheckContext) -> Iterator[Finding]:
     """Some, not all, of the GPU's NVLinks are up, so that peer-to-peer traffic has less bandwidth
-    than on its neighbours. A GPU without any link is not reported: it may have no bridge."""
-    told = ctx.reporting(
-        lambda d: (
-            None
-            if d.nvlink.links_active is None or not (d.nvlink.links_total or d.facts.nvlink_count)
-            else (d.nvlink.links_active, d.nvlink.links_total or d.facts.nvlink_count or 0)
-        )
-    )
-    peers_most = max((active for _, (active, _) in told), default=0)
-    for device, (active, _) in told:
-        if 0 < active < peers_most:
+    than on others of its model. A GPU without any link is not reported: it may have no bridge."""
+    told = ctx.reporting(lambda d: d.nvlink.links_active)
+    for device, active in told:
+        most = max(count for other, count in told if other.facts.name == device.facts.name)
+        if 0 < active < most:
             yield warning(
                 gpu(device),
-                f"{active} NVLinks are up; other GPUs here have {peers_most}",
+                f"{active} NVLinks are up; others of this model here have {most}",
                 fix="Reset the GPU; if the link stays down, look at the bridge or the baseboard.",
                 run=[f"nvidia-smi nvlink -s -i {device.index}"],
             )

@@ -104,12 +104,14 @@ def mig_no_instance(ctx: CheckContext) -> Iterator[Finding]:
 )
 def mig_one_per_process(ctx: CheckContext) -> Iterator[Finding]:
     """CUDA enumerates a single MIG device for each process, so that distributed training over the
-    instances of a GPU fails with only one device visible."""
+    instances of a GPU fails with only one device visible. A CUDA_VISIBLE_DEVICES that names several
+    expects more."""
     sliced = [d for d, on in ctx.reporting(lambda d: d.mig.enabled) if on]
     total = sum(len(d.mig.instances) for d in sliced)
     if total > 1:
         first = next(instance for d in sliced for instance in d.mig.instances)
-        yield warning(
+        expected = ctx.environ.get("CUDA_VISIBLE_DEVICES", "").count("MIG-") > 1
+        yield (warning if expected else info)(
             "MIG",
             f"there are {total} MIG devices, and a process can use only one of them",
             *(f"{i.uuid} on GPU {d.index}" for d in sliced for i in d.mig.instances),
