@@ -104,11 +104,17 @@ def profile(
     if load is not None:
         if program or module or code:
             raise GpuDoctorError("--load runs nothing", hint="Leave the script out.")
-        _show(load_profile(load), load, as_json, mode)
+        if modes.are_ranks(load):
+            modes.show_ranks(load, load, as_json)
+        else:
+            _show(load_profile(load), load, as_json, mode)
         return
     watched = collect["pid"] is not None
     chosen = None if watched else _program(program, module, code)
+    ranks = None if chosen is None else modes.torchrun(chosen, collect["nproc_per_node"])
     with _folder(out) as folder:
+        if ranks is not None:
+            ctx.exit(modes.run_ranks(ranks, folder, out, python, as_json, collect))
         with modes.gpus_beside(folder, collect["pid"]):
             if chosen is None:
                 exit_code = modes.watch(folder, collect, alone=not (program or module or code))
@@ -146,11 +152,10 @@ def _folder(out: Path | None) -> Iterator[Path]:
             yield Path(folder)
         return
     try:
-        if out.exists() and any(out.iterdir()) and not (out / "session.json").is_file():
+        if out.exists() and any(out.iterdir()) and not modes.is_session(out):
             raise GpuDoctorError(f"{out} is not empty", hint="Name a new folder for --out.")
         out.mkdir(parents=True, exist_ok=True)
-        for old in ("session.json", "trace.json", "gpus.json", "stacks.raw"):
-            (out / old).unlink(missing_ok=True)
+        modes.forget(out)
     except OSError as error:
         raise GpuDoctorError(f"{out} cannot be written", cause=error.strerror) from error
     yield out

@@ -1,4 +1,4 @@
-"""The other ways of `gpudoctor profile`: a job that already runs."""
+"""The other ways of `gpudoctor profile`: a job that already runs, several ranks, and what goes beside."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ import click
 from gpudoctor.errors import GpuDoctorError
 
 if TYPE_CHECKING:
+    from gpudoctor.profile.launcher import Program
     from gpudoctor.profile.timeline import GpuWatch
 
 F = TypeVar("F", bound=Callable[..., Any])
+# Every rank traces these many, since each would choose another number by its own clock.
+_RANK_STEPS = 5
 _OPTIONS = (
     click.option(
         "--pid", type=click.IntRange(1), metavar="PID", help="Watch a job that already runs."
@@ -28,6 +31,11 @@ _OPTIONS = (
         show_default=True,
         metavar="SECONDS",
         help="With --pid: for how long.",
+    ),
+    click.option(
+        "--nproc-per-node",
+        metavar="N",
+        help="Run the script with torchrun in N processes, and compare the ranks.",
     ),
 )
 
@@ -86,3 +94,82 @@ def _sample(watch: GpuWatch, stop: threading.Event) -> None:
         sampler.start()
         stop.wait()
         sampler.stop()
+
+
+def torchrun(program: Program, processes: str | None) -> list[str] | None:
+    """torchrun's arguments where the program is to run in several ranks, else None."""
+    from gpudoctor.profile.torchrun import arguments
+
+    return arguments(program, processes)
+
+
+def run_ranks(
+    arguments: list[str],
+    folder: Path,
+    out: Path | None,
+    python: str | None,
+    as_json: bool,
+    collect: dict[str, Any],
+) -> int:
+    """Runs torchrun, shows what its ranks left in `folder`, and gives torchrun's exit code."""
+    from gpudoctor.host.interpreter import find
+    from gpudoctor.profile.launcher import Collect
+    from gpudoctor.profile.torchrun import launch_ranks
+
+    target = find(python)
+    click.echo(f"Profiling with {target.executable} ({target.chosen}).", err=True)
+    chosen = Collect(
+        operators=not collect["no_operators"],
+        functions=not collect["no_functions"],
+        wait=collect["wait"],
+        steps=collect["steps"] or _RANK_STEPS,
+        shapes=collect["shapes"],
+        ranks=True,
+    )
+    with gpus_beside(folder, None):
+        exit_code = launch_ranks(
+            target.executable, arguments, folder, chosen, stdout_to_stderr=as_json
+        )
+    show_ranks(folder, out, as_json)
+    return exit_code
+
+
+def show_ranks(folder: Path, out: Path | None, as_json: bool) -> None:
+    """Prints the report on the ranks in `folder`, and leaves their files where it is kept (`out`)."""
+    from gpudoctor.profile.ranks import load_ranks
+
+    seen = load_ranks(folder)
+    if out is not None:
+        from gpudoctor.render.ranks import write_rank_reports
+
+        write_rank_reports(seen, out)
+    if as_json:
+        from gpudoctor.model.codec import envelope, to_builtins
+
+        click.echo(envelope("gpudoctor.profile.ranks/1", to_builtins(seen)))
+        return
+    from gpudoctor.render.ranks import report
+    from gpudoctor.render.text import console
+
+    console().print(*report(seen, out), sep="\n")
+
+
+def are_ranks(folder: Path) -> bool:
+    """Whether `folder` holds the sessions of several ranks."""
+    from gpudoctor.profile.ranks import rank_folders
+
+    return bool(rank_folders(folder)) and not (folder / "session.json").is_file()
+
+
+def is_session(folder: Path) -> bool:
+    """Whether an earlier run left its session, or its ranks', in `folder`."""
+    return (folder / "session.json").is_file() or are_ranks(folder)
+
+
+def forget(folder: Path) -> None:
+    """Removes what an earlier run left in `folder` and this one might not write anew."""
+    from gpudoctor.profile.ranks import rank_folders
+
+    for one in (folder, *rank_folders(folder).values()):
+        for name in ("session.json", "trace.json", "gpus.json", "stacks.raw", "rank.json"):
+            (one / name).unlink(missing_ok=True)

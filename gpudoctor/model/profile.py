@@ -137,7 +137,8 @@ class DeviceTime:
 class Window:
     """What torch's profiler saw over a few steps. `operator_calls` are the outermost operators of the
     main thread that neither the loader nor the optimizer called, and `operator_seconds` their time;
-    `python_seconds` is what of the window lies in no operator, loader, optimizer or backward."""
+    `python_seconds` is what of the window lies in no operator, loader, optimizer or backward. Exposed
+    is the part of the communication between ranks beside which nothing else is computed; None: none."""
 
     first_step: int
     steps: int
@@ -151,6 +152,8 @@ class Window:
     operators: tuple[OperatorTime, ...] = ()
     phases: tuple[PhaseTime, ...] = ()
     device: DeviceTime | None = None
+    communication_seconds: float | None = None
+    exposed_communication_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

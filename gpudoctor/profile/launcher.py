@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,8 @@ class Collect:
     wait: int = 5
     steps: int | None = None
     shapes: bool = False
+    # One session for each rank, and the same steps traced on all of them.
+    ranks: bool = False
     calls: bool = False
     interval_seconds: float = 0.01
 
@@ -89,6 +91,7 @@ class Collect:
                 "wait": self.wait,
                 "steps": self.steps,
                 "shapes": self.shapes,
+                "ranks": self.ranks,
                 "window": self.operators,
                 "calls": self.calls,
                 "sample": self.functions,
@@ -114,16 +117,30 @@ def launch(
     """
     program.check()
     command = [python, str(RUNNER), collect.options(folder), program.kind, program.target]
+    return run([*command, *program.arguments], environ=environ, stdout_to_stderr=stdout_to_stderr)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    stdout_to_stderr: bool = False,
+) -> int:
+    """Run `command`, pass signals on to it, and give its exit code (128 + N for a signal N).
+
+    Raises:
+        GpuDoctorError: it cannot be started.
+    """
     sys.stdout.flush()
     try:
         child = subprocess.Popen(
-            [*command, *program.arguments],
+            command,
             stdout=sys.stderr.fileno() if stdout_to_stderr else None,
             env=None if environ is None else dict(environ),
         )
     except OSError as error:
         raise GpuDoctorError(
-            f"{python} cannot be started",
+            f"{command[0]} cannot be started",
             cause=error.strerror,
             hint="Name a Python interpreter with --python.",
         ) from error

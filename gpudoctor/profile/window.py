@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gpudoctor.model.profile import DeviceTime, OperatorTime, PhaseTime, Window
+from gpudoctor.profile.communication import communication, merged, overlap, waits
 from gpudoctor.profile.session import WindowSeen
 from gpudoctor.profile.trace import Event, Trace
 
@@ -23,13 +24,18 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
     loader = _spans(event for event in trace.main if event.name.startswith(_LOADER))
     optimizer = _spans(event for event in trace.main if event.name.startswith(_STEP))
     backward = _backward_spans(trace.host, optimizer)
-    free = list(_outermost(trace.main, _merged(loader + optimizer + backward)))
+    free = list(_outermost(trace.main, merged(loader + optimizer + backward)))
     spent = {
         "data": _covered(loader),
         "operators": sum(event.dur for event in free) * _US,
         "backward": _covered(backward),
         "optimizer": _covered(optimizer),
     }
+    communicated, exposed = communication(trace)
+    if communicated is not None:
+        busy = merged([*loader, *optimizer, *backward, *_spans(free)])
+        talk = waits(trace)
+        spent["communication"] = _covered(talk) - overlap(talk, busy) * _US
     python = max(0.0, seen.seconds - sum(spent.values()))
     return Window(
         first_step=seen.first_step,
@@ -44,6 +50,8 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
         operators=_operators(trace),
         phases=tuple(PhaseTime(name, time) for name, time in {**spent, "python": python}.items()),
         device=_device(trace) if seen.device else None,
+        communication_seconds=communicated,
+        exposed_communication_seconds=exposed,
     )
 
 
@@ -51,18 +59,8 @@ def _spans(events: Iterable[Event]) -> list[Span]:
     return [(event.ts, event.end) for event in events]
 
 
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for begin, end in sorted(spans):
-        if merged and begin <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((begin, end))
-    return merged
-
-
 def _covered(spans: Iterable[Span]) -> float:
-    return sum(end - begin for begin, end in _merged(spans)) * _US
+    return sum(end - begin for begin, end in merged(spans)) * _US
 
 
 def _backward_spans(host: list[Event], optimizer: list[Span]) -> list[Span]:

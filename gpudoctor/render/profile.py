@@ -108,7 +108,7 @@ def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
             f"peak {data_size(device.memory_peak_bytes)} of {data_size(device.memory_total_bytes)}"
         )
         rows.append((f"cuda:{device.index}", printable(f"{device.name}, {peak}")))
-    rows.extend((f"GPU {gpu.index}", printable(_gpu(gpu))) for gpu in profile.gpus)
+    rows.extend((f"GPU {gpu.index}", printable(gpu_line(gpu))) for gpu in profile.gpus)
     if steps is not None:
         what = "optimizer steps" if steps.boundary == "optimizer" else "batches"
         spread = f"median {duration(steps.median_seconds)}, 95th percentile {duration(steps.p95_seconds)}"
@@ -134,7 +134,8 @@ def _versions(profile: Profile) -> str:
     return f"{python}, torch {torch.version}, {cuda}, imported in {duration(torch.import_seconds)}"
 
 
-def _gpu(gpu: GpuUse) -> str:
+def gpu_line(gpu: GpuUse) -> str:
+    """What a GPU did while the script ran, in one line."""
     parts = [
         f"{gpu.name}, busy {percent(gpu.utilization_mean_ratio)}",
         f"idle in {percent(gpu.idle_ratio)} of {gpu.looks} looks",
@@ -163,8 +164,8 @@ def _phases(profile: Profile) -> Iterator[RenderableType]:
         else f"mean of {window.steps} after step {window.first_step}; "
         f"{duration(window.plain_step_seconds)} without it"
     )
-    yield _title(f"One step, by torch's profiler ({looked})")
-    grid = _table(("PHASE", "TIME", "SHARE"))
+    yield title(f"One step, by torch's profiler ({looked})")
+    grid = table(("PHASE", "TIME", "SHARE"))
     for phase in window.phases:
         share = phase.seconds / window.seconds
         grid.add_row(phase.name, duration(phase.seconds / window.steps), percent(share))
@@ -179,8 +180,8 @@ def _operators(profile: Profile) -> Iterator[RenderableType]:
     if window is None or not window.operators:
         return
     on_device = window.device is not None
-    yield _title("Operators, by their own time")
-    grid = _table(("OPERATOR", "CALLS", "CPU") + (("GPU",) if on_device else ()))
+    yield title("Operators, by their own time")
+    grid = table(("OPERATOR", "CALLS", "CPU") + (("GPU",) if on_device else ()))
     for one in window.operators[:_TOP]:
         device = (duration(one.self_device_seconds),) if on_device else ()
         grid.add_row(safe(one.name), count(one.calls), duration(one.self_cpu_seconds), *device)
@@ -191,10 +192,8 @@ def _lines(profile: Profile) -> Iterator[RenderableType]:
     lines = [line for line in profile.lines if line.phase != "import"][:_TOP]
     if not lines:
         return
-    yield _title(
-        "Lines of your code, by samples of the main thread (libraries below them included)"
-    )
-    grid = _table(("LINE", "TIME", "OWN", "PHASE"))
+    yield title("Lines of your code, by samples of the main thread (libraries below them included)")
+    grid = table(("LINE", "TIME", "OWN", "PHASE"))
     grid.columns[3].justify = "left"
     # The only column that may shrink; its text is cut and not wrapped.
     grid.add_column("CODE", overflow="ellipsis")
@@ -220,10 +219,10 @@ def _threads(profile: Profile) -> Iterator[RenderableType]:
     threads = [thread for thread in profile.threads if thread.main][:_TOP]
     if not threads:
         return
-    yield _title("Worker processes, and where they mostly were")
-    grid = _table(("PID", "SHARE"))
-    for title in ("FUNCTION", "LINE"):
-        grid.add_column(title, no_wrap=True, overflow="ellipsis")
+    yield title("Worker processes, and where they mostly were")
+    grid = table(("PID", "SHARE"))
+    for heading in ("FUNCTION", "LINE"):
+        grid.add_column(heading, no_wrap=True, overflow="ellipsis")
     for one in threads:
         grid.add_row(
             str(one.pid),
@@ -234,11 +233,13 @@ def _threads(profile: Profile) -> Iterator[RenderableType]:
     yield grid
 
 
-def _title(words: str) -> Text:
+def title(words: str) -> Text:
+    """A table's title, after an empty line."""
     return Text("\n" + words, style="bold")
 
 
-def _table(titles: tuple[str, ...]) -> Table:
+def table(titles: tuple[str, ...]) -> Table:
+    """An empty table; all columns but the first are set right."""
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for position, title in enumerate(titles):
         grid.add_column(title, justify="right" if position else "left", no_wrap=True)

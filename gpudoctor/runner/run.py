@@ -23,7 +23,7 @@ def main() -> None:
     kind, target, arguments = sys.argv[2], sys.argv[3], sys.argv[4:]
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[:] = [sys.orig_argv[0], *_as_typed(kind, target), *arguments]
-    recorder = Recorder(options["folder"], options)
+    recorder = Recorder(_folder(options), options)
     try:
         code, module = program.load(kind, target, arguments)
     except BaseException as error:
@@ -41,6 +41,23 @@ def main() -> None:
         tracebacks.install()
         raise
     recorder.end({"how": "finished"})
+
+
+def _folder(options: Dict[str, Any]) -> str:
+    """Where this process's session goes: under torchrun, a folder for each rank."""
+    folder: str = options["folder"]
+    if not options.get("ranks") or not os.environ.get("RANK", "").isdigit():
+        return folder
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+    numbers = {name.lower(): int(os.environ.get(name, "-1")) for name in names}
+    folder = os.path.join(folder, "rank{rank}".format(**numbers))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "rank.json"), "w", encoding="ascii") as file:
+            json.dump(numbers, file)
+    except OSError:
+        pass
+    return folder
 
 
 def _as_typed(kind: str, target: str) -> List[str]:

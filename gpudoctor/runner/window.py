@@ -32,6 +32,8 @@ class Window:
         self._wait: int = options["wait"]
         self._steps: Optional[int] = options["steps"]
         self._shapes: bool = options["shapes"]
+        # Several ranks: all must trace the same steps, so that no rank may begin by its own clock.
+        self._together: bool = options.get("ranks", False)
         self._profiler: Any = None
         self._left = 0
         self._begun = 0.0
@@ -47,7 +49,8 @@ class Window:
         """A step has ended; starts or ends the window where it is time. Seconds that this took."""
         begun = time.perf_counter()
         if self.state == "waiting":
-            if count >= self._wait or (count >= 2 and span > 2.0):
+            slow = count >= 2 and span > 2.0 and not self._together
+            if count >= self._wait or slow:
                 self._open(count, lengths)
         elif self.state == "active":
             self._left -= 1

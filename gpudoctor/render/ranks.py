@@ -1,0 +1,122 @@
+"""The report on several ranks of one job: who holds the others up first, then the ranks side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.codec import envelope, to_builtins
+from gpudoctor.model.finding import Severity
+from gpudoctor.model.ranks import RankFinding, RanksProfile, RankTime
+from gpudoctor.render.profile import gpu_line, short, table, title
+from gpudoctor.render.profile_files import write_reports
+from gpudoctor.render.text import safe
+from gpudoctor.units import count, duration, percent
+
+_MOST_FINDINGS = 4
+_STYLE = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
+_PHASES = ("data", "operators", "backward", "optimizer", "communication", "python")
+
+
+def report(seen: RanksProfile, folder: Path | None = None) -> Iterator[RenderableType]:
+    """The verdict, then a table of the ranks."""
+    yield Text()
+    yield from _verdict(seen)
+    yield title(f"{len(seen.ranks)} of {seen.world_size} ranks, per step in the traced window")
+    yield _ranks(seen.ranks)
+    if any(time.phases for time in seen.ranks):
+        yield title("Where a step's time goes")
+        yield _phases(seen.ranks)
+    for gpu in seen.gpus:
+        yield safe(f"GPU {gpu.index}  {gpu_line(gpu)}")
+    for note in seen.notes:
+        yield safe(f"Note: {note}", "dim")
+    if folder is not None:
+        first = seen.ranks[0].rank
+        yield safe(f"One rank alone: gpudoctor profile --load {folder}/rank{first}", "dim")
+
+
+def _verdict(seen: RanksProfile) -> Iterator[Text]:
+    for time in seen.ranks:
+        if time.how in ("exception", "not started", "terminated"):
+            run = next(p.run for p, t in zip(seen.profiles, seen.ranks, strict=True) if t is time)
+            yield safe(f"Rank {time.rank}: {run.exception or time.how}"[:300], "red")
+    if not seen.findings:
+        yield Text("Nothing to complain about: the ranks keep pace.", style="green")
+    for number, one in enumerate(seen.findings[:_MOST_FINDINGS], 1):
+        yield from _finding(number, one, seen)
+    more = len(seen.findings) - _MOST_FINDINGS
+    if more > 0:
+        yield Text(f"… and {more} more: see --json.", style="dim")
+
+
+def _finding(number: int, one: RankFinding, seen: RanksProfile) -> Iterator[Text]:
+    finding = one.finding
+    line = Text(f"{number}. ", style="bold") + safe(
+        finding.summary, f"bold {_STYLE[finding.severity]}"
+    )
+    if finding.gain_seconds:
+        line.append(f"  up to {duration(finding.gain_seconds)} to gain", style="green")
+    line.append(f"  ({_on(one.ranks, seen)})", style="dim")
+    yield line
+    where = (
+        short(finding.source_line, seen.profiles[0].run.cwd) + ": " if finding.source_line else ""
+    )
+    if where or finding.evidence:
+        yield Text("   ") + safe(where, "bold") + safe("; ".join(finding.evidence))
+    if finding.fix is not None:
+        yield Text("   → ", style="green") + safe(finding.fix.text)
+
+
+def _on(ranks: tuple[int, ...], seen: RanksProfile) -> str:
+    if len(ranks) == len(seen.ranks) > 1:
+        return "all ranks"
+    return ("rank " if len(ranks) == 1 else "ranks ") + ", ".join(map(str, ranks))
+
+
+def _ranks(times: tuple[RankTime, ...]) -> RenderableType:
+    grid = table(
+        ("RANK", "STEPS", "MEDIAN STEP", "STEP", "OWN", "COMMUNICATION", "EXPOSED", "SHARE")
+    )
+    for one in times:
+        share = None
+        if one.exposed_seconds is not None and one.window_step_seconds:
+            share = one.exposed_seconds / one.window_step_seconds
+        grid.add_row(
+            str(one.rank),
+            count(one.steps),
+            duration(one.step_seconds),
+            duration(one.window_step_seconds),
+            duration(one.own_seconds),
+            duration(one.communication_seconds),
+            duration(one.exposed_seconds),
+            percent(share),
+        )
+    return grid
+
+
+def _phases(times: tuple[RankTime, ...]) -> RenderableType:
+    grid = table(("RANK", *(phase.upper() for phase in _PHASES)))
+    for one in times:
+        phases = dict(one.phases)
+        grid.add_row(str(one.rank), *(duration(phases.get(phase)) for phase in _PHASES))
+    return grid
+
+
+def write_rank_reports(seen: RanksProfile, folder: Path) -> None:
+    """Write profile.json into `folder`, and each rank's own reports into its folder.
+
+    Raises:
+        GpuDoctorError: the folder cannot be written.
+    """
+    for time, profile in zip(seen.ranks, seen.profiles, strict=True):
+        write_reports(profile, folder / f"rank{time.rank}")
+    try:
+        body = envelope("gpudoctor.profile.ranks/1", to_builtins(seen))
+        (folder / "profile.json").write_bytes(body)
+    except OSError as error:
+        raise GpuDoctorError(f"{folder} cannot be written", cause=error.strerror) from error
