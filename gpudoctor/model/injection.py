@@ -41,7 +41,7 @@ class CacheReport(Value, frozen=True):
 
     `status` is "emptied", "nothing" (torch or CUDA not in use there), "refused", "failed",
     "cancelled" or "unfinished"; `detail` says why in words. `driver_freed_bytes` is what the driver
-    saw come back, None where it does not tell.
+    saw come back, None where it does not tell. `way` is "agent", "thread" or "pending call".
     """
 
     pid: int
@@ -54,6 +54,7 @@ class CacheReport(Value, frozen=True):
     backend: str | None = None
     devices: tuple[CacheOnDevice, ...] = ()
     driver_freed_bytes: int | None = None
+    way: str | None = None
 
     @property
     def released_bytes(self) -> int:

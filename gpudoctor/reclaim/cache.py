@@ -9,6 +9,7 @@ from typing import Any
 from gpudoctor.model.injection import CacheOnDevice, CacheReport, Visit, VisitEnd
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.reclaim import payloads
+from gpudoctor.reclaim.agents import ask
 from gpudoctor.reclaim.entrance import entrance
 from gpudoctor.reclaim.inject import TIMEOUT_S
 from gpudoctor.reclaim.returned import watch_memory
@@ -34,15 +35,18 @@ def empty_cache(
     timeout_s: float = TIMEOUT_S,
     see: Callable[[], Snapshot] | None = None,
 ) -> CacheReport:
-    """Empties the cache of `pid`. With `see` the driver is asked, too, what came back.
+    """Empties the cache of `pid`, through its agent where it runs one, else by entering it.
+
+    With `see` the driver is asked, too, what came back.
 
     Raises:
         GpuDoctorError: the process cannot be entered; nothing was done to it.
     """
-    way_in = entrance(pid)
     before = see() if see else None
-    source = payloads.empty_cache(force=force, deep=deep)
-    done = visit_apart(way_in, source, timeout_s=timeout_s)
+    done = ask(pid, force=force, deep=deep, timeout_s=timeout_s)
+    if done is None:
+        source = payloads.empty_cache(force=force, deep=deep)
+        done = visit_apart(entrance(pid), source, timeout_s=timeout_s)
     freed: int | None = None
     if see is not None and before is not None and done.end is VisitEnd.DONE:
         gpus, _ = watch_memory(before, {pid}, see, patience_s=1.5, stays=True)
@@ -55,10 +59,14 @@ def report(done: Visit, driver_freed_bytes: int | None = None) -> CacheReport:
     """The report of a visit that ran the payload."""
     if done.answer is None:
         status, detail = _ENDS[done.end]
-        return CacheReport(done.pid, status, detail, done.seconds, done.stopped_seconds)
+        return CacheReport(
+            done.pid, status, detail, done.seconds, done.stopped_seconds, way=done.way
+        )
     told: dict[str, Any] = ast.literal_eval(done.answer)
     if "error" in told:
-        return CacheReport(done.pid, "failed", told["error"], done.seconds, done.stopped_seconds)
+        return CacheReport(
+            done.pid, "failed", told["error"], done.seconds, done.stopped_seconds, way=done.way
+        )
     return CacheReport(
         pid=done.pid,
         status=told["status"],
@@ -70,6 +78,7 @@ def report(done: Visit, driver_freed_bytes: int | None = None) -> CacheReport:
         backend=told.get("backend"),
         devices=_devices(told.get("before", {}), told.get("after", {})),
         driver_freed_bytes=driver_freed_bytes,
+        way=done.way,
     )
 
 

@@ -22,8 +22,11 @@ def report_lines(report: CacheReport) -> Iterator[Text]:
         yield _device(device)
     if report.driver_freed_bytes is not None:
         yield Text(f"  The driver saw {data_size(report.driver_freed_bytes)} come back.")
-    stopped = duration(report.stopped_seconds)
-    yield Text(f"  One thread stood still for {stopped}; all took {duration(report.seconds)}.")
+    if report.way == "agent":
+        yield Text(f"  Its agent did it in {duration(report.seconds)}.")
+    else:
+        stopped = duration(report.stopped_seconds)
+        yield Text(f"  One thread stood still for {stopped}; all took {duration(report.seconds)}.")
 
 
 def _device(one: CacheOnDevice) -> Text:
