@@ -28,7 +28,7 @@ from tests.nvml_sim.presets import eight_h100
 
 SCRAPES = 300
 ROUNDS = 5
-WATCHED_S = 30.0
+WATCHED_S = 90.0
 PROCESSES = 64
 INTERVAL_S = 1.0
 AIM = 0.5  # times nvitop-exporter
@@ -65,7 +65,7 @@ def main() -> None:
         peer = _peer(folder)
         exporters = [
             stack.enter_context(_running(name, command, port, env))
-            for name, command, port in _commands(peer)
+            for name, command, port in _commands(peer, folder)
         ]
         costs = _measure(exporters)
     ratios = _ratios(costs)
@@ -114,16 +114,19 @@ def _peer(folder: Path) -> Path:
     return bin_folder / "nvitop-exporter"
 
 
-def _commands(peer: Path) -> list[tuple[str, list[str], int]]:
+def _commands(peer: Path, folder: Path) -> list[tuple[str, list[str], int]]:
     first, second, third = _ports(3)
     serve = [str(BIN / "gpudoctor"), "serve", "--interval", f"{INTERVAL_S:g}", "--listen"]
+    # With all that it does by default: checks and orphans each minute, and the flight recorder.
+    recorded = ["--history", str(folder / "first.sqlite3")]
+    rest = ["--history", str(folder / "second.sqlite3")]
     theirs = [str(peer), "--interval", f"{INTERVAL_S:g}", "--bind-address", "127.0.0.1", "--port"]
     return [
         ("nvitop-exporter", [*theirs, str(first)], first),
-        ("gpudoctor serve", [*serve, f"127.0.0.1:{second}"], second),
+        ("gpudoctor serve", [*serve, f"127.0.0.1:{second}", *recorded], second),
         (
-            f"gpudoctor serve --processes {PROCESSES}",
-            [*serve, f"127.0.0.1:{third}", "--processes", str(PROCESSES)],
+            f"the same, --processes {PROCESSES}",
+            [*serve, f"127.0.0.1:{third}", *rest, "--processes", str(PROCESSES)],
             third,
         ),
     ]

@@ -75,6 +75,7 @@ COMMANDS: tuple[Command, ...] = (
         "serve", "gpudoctor.cli.serve:serve", "Run the daemon: Prometheus metrics and a JSON API."
     ),
     Command("history", "gpudoctor.cli.history:history", "Show what happened on the GPUs."),
+    Command("fleet", "gpudoctor.cli.fleet:fleet", "Show many machines, by their Prometheus."),
     Command("service", "gpudoctor.cli.service:service", "Run the daemon under systemd."),
     Command("metrics", "gpudoctor.cli.metrics:metrics", "Explain the metrics that serve gives."),
     Command(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
+# click says the type only from 8.2 on, and cannot be asked for it before.
+if TYPE_CHECKING:
+    _FloatType = click.ParamType[float]
+else:
+    _FloatType = click.ParamType
 
-class Moment(click.ParamType):
+
+class Moment(_FloatType):
     """Gives seconds since the epoch, in the machine's own time zone where none is named."""
 
     name = "moment"

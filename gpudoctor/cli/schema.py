@@ -25,6 +25,7 @@ SCHEMAS: dict[str, str] = {
     "visible": "gpudoctor.model.visible:Visibility",
     "pick": "gpudoctor.model.pick:Pick",
     "bench": "gpudoctor.model.bench:BenchReport",
+    "fleet": "gpudoctor.model.fleet:Fleet",
     "history": "gpudoctor.history.values:History",
     "recording": "gpudoctor.model.recording:Recording",
 }

@@ -1,0 +1,64 @@
+"""Many machines, as a Prometheus knows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FleetMachine:
+    """One machine. `sampling` False: its daemon takes no samples; None: it does not answer at all.
+
+    `gpus_free` have no process; `gpus_idle` hold memory though nothing ran for a while. `findings`
+    counts errors of the checks, `xids` the kinds of Xid of the last day by GPU.
+    """
+
+    instance: str
+    sampling: bool | None
+    gpus: int | None = None
+    gpus_down: int | None = None
+    gpus_free: int | None = None
+    gpus_idle: int | None = None
+    utilization_ratio: float | None = None
+    memory_used_bytes: float | None = None
+    memory_total_bytes: float | None = None
+    power_watts: float | None = None
+    hottest_celsius: float | None = None
+    processes: int | None = None
+    orphans_memory_bytes: float | None = None
+    findings: int | None = None
+    xids: int | None = None
+
+    @property
+    def memory_ratio(self) -> float | None:
+        """The share of the GPUs' memory that is in use."""
+        if self.memory_used_bytes is None or not self.memory_total_bytes:
+            return None
+        return self.memory_used_bytes / self.memory_total_bytes
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What speaks for looking at this machine, the worst first."""
+        found = []
+        if self.sampling is None:
+            found.append("does not answer")
+        elif not self.sampling:
+            found.append("no samples")
+        for count, text in (
+            (self.gpus_down, "not answering"),
+            (self.findings, "errors found"),
+            (self.xids, "Xids today"),
+            (self.gpus_idle, "held but idle"),
+        ):
+            if count:
+                found.append(f"{count} {text}")
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All machines, at one moment (seconds since the epoch)."""
+
+    at: float
+    source: str
+    machines: tuple[FleetMachine, ...]
