@@ -24,6 +24,10 @@ _INTERPRETER = ("python", "pypy")
 _ORDINARY = (None, "running", "sleeping", "idle")
 _MOST_HOLDERS = 8
 _INDENT = "  "
+_LONGEST_LAUNCHER = 32
+_ONE_LINE_FROM = 120
+_GAP = "yellow"
+_MOST_ABOVE = 4
 Cells = dict[str, RenderableType]
 # Title, side, and the least width of the screen at which the column is shown.
 _COLUMNS: tuple[tuple[str, Literal["left", "right"], int], ...] = (
@@ -54,21 +58,27 @@ def table(
     titles = [title for title, _, _ in columns]
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for title, side, _ in columns:
-        grid.add_column(title, justify=side, no_wrap=True)
-    grid.add_column("COMMAND", no_wrap=width >= 120, overflow="ellipsis", ratio=1)
+        most = _LONGEST_LAUNCHER if title == "LAUNCHER" else None
+        grid.add_column(title, justify=side, no_wrap=True, max_width=most)
+    # Columns that wrap are narrowed first: so this one is, and its cells are then cut to one line.
+    grid.add_column("COMMAND", ratio=1)
     branches = tree(listing.processes) if as_tree else flat(listing.processes)
     for cells, command, style in _rows(branches, listing, snapshot.taken_at, "STATE" in titles):
+        if width >= _ONE_LINE_FROM and style != _GAP:
+            command.no_wrap, command.overflow = True, "ellipsis"
         grid.add_row(*[cells.get(title, UNKNOWN) for title in titles], command, style=style)
     yield grid
 
 
 def _rows(
     branches: Sequence[Branch], listing: Listing, at: float, with_state: bool
-) -> Iterator[tuple[Cells, RenderableType, str | None]]:
+) -> Iterator[tuple[Cells, Text, str | None]]:
     for branch in branches:
         indent = _INDENT * branch.depth
         if branch.process is None:
-            names = " › ".join(f"{one.name} {one.pid}" for one in branch.path)
+            start = "… › " if len(branch.path) > _MOST_ABOVE else ""
+            nearest = branch.path[-_MOST_ABOVE:]
+            names = start + " › ".join(f"{one.name} {one.pid}" for one in nearest)
             yield _blank(), safe(indent + names), "dim"
             continue
         row = branch.process
@@ -129,7 +139,7 @@ def _cells(row: ListedProcess, at: float) -> Cells:
     }
 
 
-def _parked(record: Parked, at: float) -> tuple[Cells, RenderableType, str]:
+def _parked(record: Parked, at: float) -> tuple[Cells, Text, str]:
     cells: Cells = {
         "GPU": ",".join(str(share.index) for share in record.gpus) or UNKNOWN,
         "PID": str(record.pid),
@@ -145,16 +155,16 @@ def _parked(record: Parked, at: float) -> tuple[Cells, RenderableType, str]:
     return cells, safe(f"({sure} for {since}, {held} in host memory) {words}"), "cyan"
 
 
-def _gap(gap: Unlisted) -> Iterator[tuple[Cells, RenderableType, str]]:
+def _gap(gap: Unlisted) -> Iterator[tuple[Cells, Text, str]]:
     cells: Cells = {"GPU": str(gap.index), "GPU MEM": data_size(gap.memory_used_bytes)}
-    yield cells, _gap_text(gap), "yellow"
+    yield cells, Text(_gap_text(gap)), _GAP
     for one in (gap.holders or ())[:_MOST_HOLDERS]:
         row = _blank() | {"GPU": str(gap.index), "PID": str(one.pid), "USER": safe(text(one.user))}
         words = shlex.join(one.command) if one.command else f"[{one.name}]"
-        yield row, safe(f"{_INDENT}has GPU {gap.index} open: {words}"), "yellow"
+        yield row, safe(f"{_INDENT}has GPU {gap.index} open: {words}"), _GAP
     rest = len(gap.holders or ()) - _MOST_HOLDERS
     if rest > 0:
-        yield _blank(), Text(f"{_INDENT}and {rest} more"), "yellow"
+        yield _blank(), Text(f"{_INDENT}and {rest} more"), _GAP
 
 
 def _gap_text(gap: Unlisted) -> str:

@@ -151,3 +151,18 @@ def test_in_a_tree_processes_stand_below_their_launcher():
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     assert [line.endswith("bash 40 › torchrun 50") for line in lines].count(True) == 1
     assert [line.endswith("   python train.py") for line in lines].count(True) == 2
+
+
+def test_a_long_command_is_cut_and_never_narrows_the_other_columns():
+    long = ("python", "train.py", *(f"--option-{number}=value" for number in range(40)))
+    origin = Origin((Launcher("systemd", "a-very-long-name-of-a-unit-that-goes-on@17.service"),))
+    seen = snapshot(processes=(process(123_456, 0, 10 * GIB, command=long),))
+    for width in (60, 80, 100, 120, 150, 200):
+        lines = drawn(seen, width, origin=origin).splitlines()
+        row = next(line for line in lines if "123456" in line)
+        assert "10.0 GiB" in row
+        assert "ana" in row
+        assert max(len(line) for line in lines) <= width
+        if width >= 120:
+            assert row.rstrip().endswith("…")
+            assert "systemd a-very-long" in row
