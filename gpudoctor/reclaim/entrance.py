@@ -113,7 +113,10 @@ def _check_rights(pid: int, status: dict[str, str], root: Path) -> None:
         cause = f"kernel.yama.ptrace_scope is {scope}: only " + (
             "a parent may enter its children" if scope == 1 else "root may"
         )
-        hint = f"Run: sudo gpudoctor empty-cache {pid}"
+        hint = (
+            f"Run: sudo gpudoctor empty-cache {pid}\n"
+            "A job that runs with GPUDOCTOR_AGENT=1 can be reached without."
+        )
         raise _refused(pid, cause, hint, ExitCode.UNAVAILABLE)
     if not os.access(root / str(pid) / "mem", os.R_OK):
         cause = "the kernel keeps its memory closed (it changed its user or is marked not dumpable)"
