@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gpudoctor.checks.context import CheckContext
 from gpudoctor.checks.driver import failure_of
+from gpudoctor.checks.facts.machine import DeviceFile
 from gpudoctor.checks.make import MACHINE, error, issue, warning
 from gpudoctor.checks.registry import check
 from gpudoctor.model.finding import Finding, Severity
@@ -183,7 +184,8 @@ def uvm_hmm(ctx: CheckContext) -> Iterator[Finding]:
 )
 def device_permission(ctx: CheckContext) -> Iterator[Finding]:
     """A /dev/nvidia file cannot be opened. EACCES is a matter of mode and group; EPERM comes from the
-    device cgroup: no GPU was given to this job or container."""
+    device cgroup: no GPU was given to this job or container. A job that was given some of the GPUs may
+    not open the others, and that is not reported."""
     nodes = [n for n in ctx.the_machine().device_nodes if n.path != "/dev/dxg"]
     files = ctx.need("device files", nodes or None, "there are no /dev/nvidia files")
     for code, why, fix, run in (
@@ -201,6 +203,8 @@ def device_permission(ctx: CheckContext) -> Iterator[Finding]:
         ),
     ):
         denied = [n.path for n in files if n.problem == code]
+        if code == "EPERM" and not _none_left(files):
+            continue
         if denied:
             yield error(
                 MACHINE,
@@ -209,3 +213,11 @@ def device_permission(ctx: CheckContext) -> Iterator[Finding]:
                 fix=fix,
                 run=run,
             )
+
+
+def _none_left(files: list[DeviceFile]) -> bool:
+    """Whether the device cgroup leaves no GPU: all of them, or what each program needs, are refused."""
+    gpus = [file for file in files if file.path[-1].isdigit()]
+    common = [file for file in files if not file.path[-1].isdigit()]
+    refused = [file for file in gpus if file.problem == "EPERM"]
+    return (bool(gpus) and len(refused) == len(gpus)) or any(f.problem == "EPERM" for f in common)

@@ -144,6 +144,11 @@ CASES: list[Case] = [
         healthy(machine=machine(device_nodes=files(nvidia0="EPERM", nvidiactl=None))),
         "device cgroup",
     ),
+    (
+        "driver.device-permission",
+        healthy(machine=machine(device_nodes=files(nvidia0=None, nvidia1="EPERM", nvidiactl=None))),
+        None,
+    ),
     ("driver.device-permission", healthy(), None),
     ("driver.uvm", no_uvm(), "does not exist"),
     ("driver.uvm", healthy(probe=cuda(999)), "bad state"),

@@ -212,6 +212,15 @@ CASES: list[Case] = [
     ("script.sync-every-step", loop("print(loss.item())"), "every step"),
     ("script.sync-every-step", loop("\n            if step % 50 == 0: print(loss.item())"), None),
     ("script.sync-every-step", loop(after="print(loss.item())"), None),
+    ("script.sync-every-step", loop("n += model(x).argmax(1).sum().item()"), "every step"),
+    (
+        "script.sync-every-step",
+        loop(
+            "out = model(x)\n            _, best = out.max(1)\n            right += best.eq(y).sum().item()"
+        ),
+        "best.eq(y).sum().item()",
+    ),
+    ("script.sync-every-step", loop("right += y.sum().item()"), None),
     ("script.empty-cache", loop("torch.cuda.empty_cache()"), "every training step"),
     ("script.empty-cache", loop(after="torch.cuda.empty_cache()"), None),
     ("script.retain-graph", loop(backward="retain_graph=True"), "no second backward"),
@@ -261,6 +270,36 @@ CASES: list[Case] = [
     (
         "script.evaluation-gradients",
         evaluation(call="with torch.no_grad():\n    evaluate(net, data)"),
+        None,
+    ),
+    (
+        "script.evaluation-gradients",
+        script(
+            """
+            import torch
+            for epoch in range(3):
+                model.train()
+                for x, y in data:
+                    loss = f(model(x), y)
+                    loss.backward()
+                model.eval()
+                for x, y in valid:
+                    right += (model(x).argmax(1) == y).sum()
+            """
+        ),
+        "records gradients",
+    ),
+    (
+        "script.evaluation-gradients",
+        script(
+            """
+            import torch
+            model.eval()
+            for x in data:
+                x.requires_grad_(True)
+                model(x).sum().backward()
+            """
+        ),
         None,
     ),
     ("script.loader-workers", script(LOADER + "DataLoader(data, batch_size=8)"), "num_workers=0"),

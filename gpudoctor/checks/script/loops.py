@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterator
 
 from gpudoctor.checks.context import CheckContext
-from gpudoctor.checks.make import info, warning
+from gpudoctor.checks.make import warning
 from gpudoctor.checks.registry import check
-from gpudoctor.checks.script.source import Function, Loop, Script
+from gpudoctor.checks.script.source import Loop, Script
 from gpudoctor.checks.script.training import (
     assigned_in,
     backwards,
@@ -23,9 +23,7 @@ from gpudoctor.checks.script.training import (
 from gpudoctor.model.finding import Finding, Severity
 
 _FAQ = "https://docs.pytorch.org/docs/stable/notes/faq.html"
-_TUNING = "https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html"
 _OPTIM = "https://docs.pytorch.org/docs/stable/optim.html"
-_SYNCS = ("item", "cpu", "tolist", "numpy")
 
 
 def _bare(node: ast.expr, loss: str) -> bool:
@@ -89,48 +87,6 @@ def _keeps(node: ast.AST, loss: str) -> str | None:
         return None
     appended = node.func.attr == "append" and len(node.args) == 1
     return target(node.func.value) if appended and target(node.args[0]) == loss else None
-
-
-@check(
-    "script.sync-every-step",
-    title="The CPU waits for the GPU in every step",
-    needs=("script",),
-    tier="D",
-    severity=Severity.INFO,
-    sources=(_TUNING,),
-)
-def sync_every_step(ctx: CheckContext) -> Iterator[Finding]:
-    """.item(), .cpu(), .tolist() and .numpy() wait until the GPU has computed the value. In every step
-    that keeps the CPU from running ahead; every fiftieth step costs nothing."""
-    script = ctx.the_script()
-    if not script.uses_cuda:
-        return
-    seen: set[int] = set()
-    for found in backwards(script):
-        if found.loss is None or id(found.loop) in seen:
-            continue
-        seen.add(id(found.loop))
-        waits = [
-            call
-            for name in _SYNCS
-            for call, of in methods(script, name)
-            if of == found.loss
-            and found.loop in script.loops_around(call)[:1]
-            and not script.conditional(call, found.loop)
-        ]
-        if waits:
-            first = min(waits, key=lambda call: call.lineno)
-            yield info(
-                script.where(first),
-                f"{found.loss}.{_method(first)}() makes the CPU wait for the GPU in every step",
-                *(f"line {call.lineno}: {script.line(call)}" for call in waits),
-                fix="Sum up detached tensors on the GPU, and take the value only when it is logged.",
-            )
-
-
-def _method(call: ast.Call) -> str:
-    assert isinstance(call.func, ast.Attribute)
-    return call.func.attr
 
 
 @check(
@@ -252,74 +208,3 @@ def scheduler_order(ctx: CheckContext) -> Iterator[Finding]:
                 f"line {inside[0].lineno}: {script.line(inside[0])}",
                 fix="Move it after the optimizer's step (or, once an epoch, to the end of the epoch).",
             )
-
-
-@check(
-    "script.evaluation-gradients",
-    title="Evaluation that records gradients",
-    needs=("script",),
-    tier="B",
-    severity=Severity.WARNING,
-    sources=(
-        "https://docs.pytorch.org/docs/stable/notes/autograd.html#locally-disabling-gradient-computation",
-    ),
-)
-def evaluation_gradients(ctx: CheckContext) -> Iterator[Finding]:
-    """model.eval() changes dropout and batch norm only. Without torch.no_grad() or inference_mode() the
-    evaluation keeps everything for a backward pass that never comes."""
-    script = ctx.the_script()
-    for function in (node for node in script.nodes if isinstance(node, Function)):
-        if _records(script, function):
-            yield warning(
-                script.where(function),
-                f"{function.name}() evaluates a model and records gradients",
-                fix="Put @torch.inference_mode() (or no_grad) above the function, or a with block "
-                "around its loop.",
-            )
-
-
-def _records(script: Script, function: Function) -> bool:
-    inside = list(ast.walk(function))
-    calls = [node for node in inside if isinstance(node, ast.Call)]
-    called = {script.name(call.func) or "" for call in calls}
-    attributes = {call.func.attr for call in calls if isinstance(call.func, ast.Attribute)}
-    if (
-        attributes & {"backward", "train", "requires_grad_", "step"}
-        or "torch.autograd.grad" in called
-    ):
-        return False
-    if "torch.set_grad_enabled" in called or without_gradient(script, function):
-        return False
-    models = {
-        name
-        for call, name in methods(script, "eval")
-        if call in calls and name and script.function_of(call) is function
-    }
-    runs = [
-        call
-        for call in calls
-        if target(call.func) in models
-        and script.function_of(call) is function
-        and script.loops_around(call)
-    ]
-    if not runs or any(without_gradient(script, call) for call in runs):
-        return False
-    return not _called_without_gradient(script, function)
-
-
-def _called_without_gradient(script: Script, function: Function) -> bool:
-    """Whether somebody in the file calls it below no_grad, or it is a method that others wrap."""
-    if any(isinstance(above, ast.ClassDef) for above in script.ancestors(function)):
-        return True
-    uses = [
-        node
-        for node in script.nodes
-        if isinstance(node, ast.Name)
-        and node.id == function.name
-        and isinstance(node.ctx, ast.Load)
-    ]
-    grad_off = any(
-        call.args and constant(call.args[0]) is False
-        for call in script.calls("torch.set_grad_enabled")
-    )
-    return grad_off or any(without_gradient(script, use) for use in uses)
