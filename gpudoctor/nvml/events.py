@@ -9,6 +9,7 @@ from typing import Any
 import pynvml
 
 from gpudoctor.model.snapshot import GpuEvent
+from gpudoctor.nvml.api import NvmlCallError
 from gpudoctor.nvml.calls import FAILURES, ask, text_of, translated
 
 # nvmlEventType*: those that tell of trouble. Changes of clocks and power states come by the thousand.
@@ -62,7 +63,13 @@ class Events:
             until = time.monotonic() + timeout_s
             while self._set is not None and not self._closing:
                 left_s = 0.0 if found else max(until - time.monotonic(), 0.0)
-                data = self._next(int(min(left_s, _SLICE_S) * 1000))
+                try:
+                    data = self._next(int(min(left_s, _SLICE_S) * 1000))
+                except NvmlCallError:
+                    # The Xid that tells why a GPU was lost is not to be lost with it.
+                    if found:
+                        break
+                    raise
                 if data is not None:
                     found.append(_event(data))
                 elif left_s <= _SLICE_S:

@@ -17,10 +17,14 @@ Reader = Callable[[tuple[Orphan, ...]], None]
 _LOG = logging.getLogger(__name__)
 # Snapshots nearer to each other than this say no more about progress.
 _SPACING_S = 1.0
+_MOST_CPU = 0.005
 
 
 class OrphanWatch:
     """Looks at the host every `every_s` seconds, in a thread of its own, and compares.
+
+    Where a look costs much (hundreds of processes) it looks less often, so that all looks together
+    take no more than half a percent of one CPU.
 
     Progress is judged over the last `window_s` seconds, so that a verdict that needs it comes after
     that time and not before. `see` is to be called with every snapshot.
@@ -30,13 +34,16 @@ class OrphanWatch:
         self,
         host: Callable[[Snapshot], HostLook],
         *,
+        begin_s: float = 2.0,
         every_s: float = 10.0,
         window_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.latest: tuple[Orphan, ...] = ()
         self._host = host
+        self._begin_s = begin_s
         self._every_s = every_s
+        self._pause_s = every_s
         self._window_s = window_s
         self._clock = clock
         self._seen: deque[tuple[float, Snapshot]] = deque()
@@ -66,7 +73,7 @@ class OrphanWatch:
         with self._lock:
             if not self._seen or now - self._seen[-1][0] >= _SPACING_S:
                 self._seen.append((now, snapshot))
-            while self._seen and now - self._seen[0][0] > self._window_s + self._every_s:
+            while self._seen and now - self._seen[0][0] > self._window_s + self._pause_s:
                 self._seen.popleft()
         self._fresh.set()
 
@@ -88,11 +95,15 @@ class OrphanWatch:
 
     def _run(self) -> None:
         self._fresh.wait()
+        # Whoever starts a watch has other things to do first, such as to show something.
+        self._stop.wait(self._begin_s)
         while not self._stop.is_set():
+            begun = time.thread_time()
             try:
                 self.latest = self.look()
                 for reader in tuple(self._readers):
                     reader(self.latest)
             except Exception:  # noqa: BLE001 - a look that fails must not end the watch
                 _LOG.exception("a look at the holders of GPU memory failed")
-            self._stop.wait(self._every_s)
+            self._pause_s = max(self._every_s, (time.thread_time() - begun) / _MOST_CPU)
+            self._stop.wait(self._pause_s)

@@ -124,8 +124,8 @@ def test_a_lost_gpu_and_an_xid_are_told(nvml_sim):
     with Terminal(GPUDOCTOR, env=nvml_sim.env, height=40, width=120) as terminal:
         terminal.wait(str(FIRST_PID))
         nvml_sim.machine.xid(5, 79)
-        terminal.wait("GPU 5: Xid 79: GPU has fallen off the bus")
         nvml_sim.machine.lose(5)
+        terminal.wait("GPU 5: Xid 79: GPU has fallen off the bus")
         terminal.wait(lambda text: "lost" in row_of(text, 5))
         terminal.type("e")
         terminal.wait("restart the machine")

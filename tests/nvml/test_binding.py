@@ -205,6 +205,15 @@ def test_an_xid_arrives_as_an_event_with_its_gpu(nvml_sim, driver):
     assert events[0].uuid == nvml_sim.machine.gpus[2].uuid
 
 
+def test_the_xid_of_a_gpu_that_is_lost_at_once_is_told_before_the_loss(nvml_sim, driver):
+    assert driver.wait_events(0.05) == ()
+    nvml_sim.machine.xid(2, 79)
+    nvml_sim.machine.lose(2)
+    assert [event.code for event in driver.wait_events(2.0)] == [79]
+    with pytest.raises(NvmlCallError):
+        driver.wait_events(0.05)
+
+
 # ---- failures ----
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from gpudoctor.model.orphan import Verdict
 from gpudoctor.nvml.demo import DemoTimeline
@@ -48,7 +49,7 @@ def test_a_verdict_that_needs_progress_comes_only_after_the_window():
 def test_what_is_remembered_does_not_grow():
     clock = Clock()
     watch = OrphanWatch(played_look, every_s=10, window_s=30, clock=clock)
-    for tenth in range(20_000):
+    for tenth in range(5_000):
         clock.now = tenth / 10
         watch.see(DEMO.at(clock.now))
         if tenth % 100 == 0:
@@ -67,7 +68,7 @@ def test_it_looks_in_its_own_thread_and_goes_on_after_a_failure():
             raise error
         return played_look(snapshot)
 
-    watch = OrphanWatch(look, every_s=0.01)
+    watch = OrphanWatch(look, begin_s=0, every_s=0.01)
     watch.subscribe(lambda found: told.set() if found else None)
     watch.start()
     watch.see(DEMO.at(0.0))
@@ -83,3 +84,22 @@ def test_a_watch_that_never_saw_anything_ends_too():
     watch.start()
     watch.stop()
     assert until(lambda: not watch._thread.is_alive())
+
+
+def test_looks_that_cost_much_are_taken_less_often():
+    looks = []
+
+    def costly(snapshot):
+        looks.append(1)
+        begun = time.thread_time()
+        while time.thread_time() - begun < 0.05:
+            pass
+        return played_look(snapshot)
+
+    watch = OrphanWatch(costly, begin_s=0, every_s=0.01)
+    watch.start()
+    watch.see(DEMO.at(0.0))
+    assert until(lambda: watch.latest)
+    time.sleep(0.3)
+    assert len(looks) == 1
+    watch.stop()
