@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import socket
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from gpudoctor.cli.sources import open_machine
-from gpudoctor.config import load
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.config import ServeSettings, load
 
-if TYPE_CHECKING:
-    from gpudoctor.daemon.ledger import Ledger
-    from gpudoctor.sampling.sampler import Sampler, Subscriber
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -35,9 +32,12 @@ if TYPE_CHECKING:
     help="Give series of their own to so many processes, largest first.",
 )
 @click.option(
+    "--dcgm-names", is_flag=True, help="Give readings under the names of dcgm-exporter, too."
+)
+@click.option(
     "--textfile",
     metavar="PATH",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_FILE,
     help="Write the metrics to PATH for node_exporter; then listen only where --listen says.",
 )
 @click.option(
@@ -51,23 +51,24 @@ if TYPE_CHECKING:
 @click.option(
     "--history",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_FILE,
     help="Record to FILE.  [history.sqlite3 in your state folder]",
 )
 @click.option("--no-history", is_flag=True, help="Record nothing.")
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    type=_FILE,
+    help="Answer only those who send this token (bearer, or basic auth's password).",
+)
+@click.option("--tls-cert", metavar="FILE", type=_FILE, help="Serve HTTPS with this certificate.")
+@click.option("--tls-key", metavar="FILE", type=_FILE, help="Its key, if not in the same file.")
+@click.option(
+    "--tls-client-ca", metavar="FILE", type=_FILE, help="Ask clients for certificates of this CA."
+)
 @click.option("--wait-for-driver", is_flag=True, help="Without a driver, wait for it.")
 @click.pass_context
-def serve(
-    ctx: click.Context,
-    listen: tuple[str, ...],
-    interval: float | None,
-    processes: int,
-    textfile: Path | None,
-    inspect: float,
-    history: Path | None,
-    no_history: bool,
-    wait_for_driver: bool,
-) -> None:
+def serve(ctx: click.Context, /, **options: Any) -> None:
     """Sample this machine and answer over HTTP, until Ctrl-C or SIGTERM.
 
     /metrics is for Prometheus, /api/v1/snapshot is JSON, /healthz and /readyz are for supervisors.
@@ -77,103 +78,60 @@ def serve(
     What is sampled is recorded too, for `gpudoctor history`; a simulated or replayed machine only
     where --history names a file.
     """
+    chosen = _Options(**options)
     config = ctx.obj["config"]
     settings = load(Path(config) if config else None).serve
-    if not listen and textfile is None:
-        listen = (settings.listen,)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    _serve(ctx, chosen, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The options, by their names."""
+
+    listen: tuple[str, ...]
+    interval: float | None
+    processes: int
+    dcgm_names: bool
+    textfile: Path | None
+    inspect: float
+    history: Path | None
+    no_history: bool
+    token_file: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_client_ca: Path | None
+    wait_for_driver: bool
+
+
+def _serve(ctx: click.Context, chosen: _Options, settings: ServeSettings) -> None:
+    from gpudoctor.cli import assembly
+    from gpudoctor.daemon.access import read_token, tls
     from gpudoctor.daemon.ledger import Ledger
     from gpudoctor.daemon.service import Service
+    from gpudoctor.render.metrics.dcgm import DCGM
+    from gpudoctor.render.metrics.table import METRICS
 
+    context = tls(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
+    token = read_token(chosen.token_file) if chosen.token_file else None
     ledger = Ledger(
-        interval_s=interval or settings.interval_seconds,
-        process_rows=processes,
+        interval_s=chosen.interval or settings.interval_seconds,
+        process_rows=chosen.processes,
+        metrics=(*METRICS, *DCGM) if chosen.dcgm_names else METRICS,
     )
+    addresses = chosen.listen or (() if chosen.textfile else (settings.listen,))
     made_up = bool(ctx.obj["demo"] or ctx.obj["replay"])
-    recorded = not no_history and (history is not None or not made_up)
     # Sockets and files are let go of first: the driver may hang while it is closed.
     with ExitStack() as machines, ExitStack() as stack:
-        sockets = _listen(listen, stack)
-        if textfile is not None:
-            _write_to(textfile, ledger, stack)
-        sampler = None if wait_for_driver else _sampler(ctx, ledger, machines)
-        readers = _inspected(inspect, ledger, stack)
-        if recorded:
-            readers += _recorded(history, ledger, stack)
-        service = Service(ledger, lambda: _sampler(ctx, ledger, machines), readers)
+        sockets = assembly.listen(addresses, stack, secure=context is not None)
+        if chosen.textfile is not None:
+            assembly.write_textfile(chosen.textfile, ledger, stack)
+        sampler = None if chosen.wait_for_driver else assembly.open_sampler(ctx, ledger, machines)
+        readers = assembly.inspect(chosen.inspect, ledger, stack)
+        if not chosen.no_history and (chosen.history is not None or not made_up):
+            readers += assembly.record(chosen.history, ledger, stack)
+        opener = partial(assembly.open_sampler, ctx, ledger, machines)
+        service = Service(ledger, opener, readers, token=token, context=context)
         if sampler is not None:
             service.attach(sampler)
-        service.run(tuple(sockets.values()), lambda: _say_where(sockets))
-
-
-def _sampler(ctx: click.Context, ledger: Ledger, machines: ExitStack) -> Sampler:
-    from gpudoctor.sampling.sampler import Sampler
-
-    machine = machines.enter_context(open_machine(ctx.obj["demo"], ctx.obj["replay"]))
-    if machine.notice:
-        click.echo(machine.notice, err=True)
-    every = ledger.interval_s
-    return Sampler(machine.nvml, machine.host, interval_s=every, reopen=machine.reopen)
-
-
-def _inspected(interval_s: float, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:
-    """What runs the checks, if it shall."""
-    if not interval_s:
-        return []
-    from gpudoctor.daemon.inspector import Inspector
-
-    inspector = Inspector(ledger, interval_s=interval_s)
-    inspector.start()
-    stack.callback(inspector.stop)
-    return [inspector.add]
-
-
-def _recorded(path: Path | None, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:
-    """What writes the history. Only one that was asked for by name must work."""
-    from gpudoctor.history.database import default_path
-    from gpudoctor.history.recorder import Recorder
-
-    recorder = Recorder(path or default_path())
-    try:
-        recorder.start()
-    except GpuDoctorError as error:
-        if path is not None:
-            raise
-        logging.getLogger(__name__).warning("no history: %s: %s", error.message, error.cause)
-        return []
-    stack.callback(recorder.stop)
-    ledger.unrecorded = recorder.errors_so_far
-    return [recorder.add]
-
-
-def _say_where(sockets: dict[str, socket.socket]) -> None:
-    if sockets:
-        click.echo(f"Serving on {', '.join(sockets)}", err=True)
-
-
-def _listen(texts: tuple[str, ...], stack: ExitStack) -> dict[str, socket.socket]:
-    from gpudoctor.daemon.listen import bind, bound, parse, release
-
-    sockets: dict[str, socket.socket] = {}
-    for address in [parse(text) for text in texts]:
-        listening = bind(address)
-        stack.callback(release, address, listening)
-        sockets[bound(address, listening).url] = listening
-    return sockets
-
-
-def _write_to(path: Path, ledger: Ledger, stack: ExitStack) -> None:
-    from gpudoctor.daemon.textfile import Textfile
-
-    textfile = Textfile(path, ledger)
-    try:
-        textfile.write()
-    except OSError as error:
-        raise GpuDoctorError(
-            f"{path} cannot be written",
-            cause=error.strerror,
-            hint="Name a file in the folder of node_exporter's --collector.textfile.directory.",
-        ) from error
-    textfile.start()
-    click.echo(f"Writing {path}", err=True)
-    stack.callback(textfile.stop)
+        service.run(tuple(sockets.values()), lambda: assembly.say_where(sockets))

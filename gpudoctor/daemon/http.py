@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -76,14 +77,21 @@ class HttpServer:
         self._open: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
 
-    async def listen(self, listening: socket.socket) -> None:
-        """Begin to accept connections on `listening`."""
-        start = (
-            asyncio.start_unix_server
-            if listening.family == socket.AF_UNIX
-            else asyncio.start_server
-        )
-        self._servers.append(await start(self._connected, sock=listening, limit=HEAD_LIMIT))
+    async def listen(self, listening: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        """Begin to accept connections on `listening`; a UNIX socket needs no TLS."""
+        if listening.family == socket.AF_UNIX:
+            server = await asyncio.start_unix_server(
+                self._connected, sock=listening, limit=HEAD_LIMIT
+            )
+        else:
+            server = await asyncio.start_server(
+                self._connected,
+                sock=listening,
+                limit=HEAD_LIMIT,
+                ssl=context,
+                ssl_handshake_timeout=self._timeout_s if context else None,
+            )
+        self._servers.append(server)
 
     async def close(self) -> None:
         """Stop accepting and drop what is open; a scraper comes again."""
@@ -102,7 +110,7 @@ class HttpServer:
                 await self._send(writer, _plain(HTTPStatus.SERVICE_UNAVAILABLE), "GET", last=True)
             else:
                 await self._converse(reader, writer)
-        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+        except (ConnectionError, TimeoutError, ssl.SSLError, asyncio.CancelledError):
             # The other side has left or is too slow, or we end: there is nobody to tell.
             writer.transport.abort()
         finally:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from gpudoctor.history.fresh import FreshEvents
 from gpudoctor.model.snapshot import Snapshot
-from gpudoctor.render.metrics.view import Inspection, OwnCost, Totals, View, XidTotal
+from gpudoctor.render.metrics.table import METRICS
+from gpudoctor.render.metrics.view import Inspection, Metric, OwnCost, Totals, View, XidTotal
 from gpudoctor.render.prometheus import exposition
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -31,6 +32,7 @@ class Ledger:
         interval_s: float,
         deadline_s: float = 3.0,
         process_rows: int = 0,
+        metrics: tuple[Metric, ...] = METRICS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.interval_s = interval_s
@@ -38,6 +40,7 @@ class Ledger:
         self._fresh_for_s = 3 * interval_s + deadline_s
         # How many samples the flight recorder could not write, where there is one.
         self.unrecorded: Callable[[], int] | None = None
+        self._metrics = metrics
         self._clock = clock
         self._started_at = time.time()
         self._lock = threading.Lock()
@@ -71,7 +74,11 @@ class Ledger:
     def metrics(self, *, openmetrics: bool = False, compressed: bool = False) -> bytes:
         """The body of a scrape."""
         kind = "openmetrics" if openmetrics else "text"
-        return self.body(kind, compressed, lambda view: exposition(view, openmetrics=openmetrics))
+
+        def make(view: View) -> bytes:
+            return exposition(view, openmetrics=openmetrics, metrics=self._metrics)
+
+        return self.body(kind, compressed, make)
 
     def body(self, kind: str, compressed: bool, make: Callable[[View], bytes]) -> bytes:
         """What `make` makes of the view, made once for each view and `kind`."""

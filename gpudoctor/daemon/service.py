@@ -7,9 +7,11 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 
+from gpudoctor.daemon.access import Guard
 from gpudoctor.daemon.http import HttpServer
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.routes import Routes
@@ -35,6 +37,8 @@ class Service:
         open_sampler: Callable[[], Sampler],
         subscribers: Sequence[Subscriber] = (),
         *,
+        token: bytes | None = None,
+        context: ssl.SSLContext | None = None,
         retry_s: float = RETRY_S,
     ) -> None:
         self._ledger = ledger
@@ -42,6 +46,8 @@ class Service:
         self._subscribers = (ledger.add, *subscribers)
         self._retry_s = retry_s
         self._routes = Routes(ledger)
+        self._answer = self._routes if token is None else Guard(token, self._routes)
+        self._context = context
         self._sampler: Sampler | None = None
         self._ending = threading.Event()
         self._supervisor = Supervisor()
@@ -64,9 +70,9 @@ class Service:
         end = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end.set)
-        server = HttpServer(self._routes)
+        server = HttpServer(self._answer)
         for one in listening:
-            await server.listen(one)
+            await server.listen(one, self._context)
         if self._sampler is None:
             threading.Thread(target=self._wait_for_driver, name="opener", daemon=True).start()
         started()

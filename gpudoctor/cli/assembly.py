@@ -1,0 +1,91 @@
+"""Puts together what `gpudoctor serve` runs; each part is ended by the stack that it is given."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from gpudoctor.cli.sources import open_machine
+from gpudoctor.daemon.inspector import Inspector
+from gpudoctor.daemon.ledger import Ledger
+from gpudoctor.daemon.listen import bind, bound, parse, release
+from gpudoctor.daemon.textfile import Textfile
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.history.database import default_path
+from gpudoctor.history.recorder import Recorder
+from gpudoctor.sampling.sampler import Sampler, Subscriber
+
+
+def open_sampler(ctx: click.Context, ledger: Ledger, machines: ExitStack) -> Sampler:
+    """A sampler on the machine that was asked for.
+
+    Raises:
+        GpuDoctorError: it cannot be opened.
+    """
+    machine = machines.enter_context(open_machine(ctx.obj["demo"], ctx.obj["replay"]))
+    if machine.notice:
+        click.echo(machine.notice, err=True)
+    every = ledger.interval_s
+    return Sampler(machine.nvml, machine.host, interval_s=every, reopen=machine.reopen)
+
+
+def inspect(interval_s: float, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:
+    """What runs the checks, if it shall."""
+    if not interval_s:
+        return []
+    inspector = Inspector(ledger, interval_s=interval_s)
+    inspector.start()
+    stack.callback(inspector.stop)
+    return [inspector.add]
+
+
+def record(path: Path | None, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:
+    """What writes the history. Only one that was asked for by name must work."""
+    recorder = Recorder(path or default_path())
+    try:
+        recorder.start()
+    except GpuDoctorError as error:
+        if path is not None:
+            raise
+        logging.getLogger(__name__).warning("no history: %s: %s", error.message, error.cause)
+        return []
+    stack.callback(recorder.stop)
+    ledger.unrecorded = recorder.errors_so_far
+    return [recorder.add]
+
+
+def say_where(sockets: dict[str, socket.socket]) -> None:
+    """One line on stderr, where there is an address."""
+    if sockets:
+        click.echo(f"Serving on {', '.join(sockets)}", err=True)
+
+
+def listen(texts: tuple[str, ...], stack: ExitStack, *, secure: bool) -> dict[str, socket.socket]:
+    """Listening sockets, by the address that one would type."""
+    sockets: dict[str, socket.socket] = {}
+    for address in [parse(text) for text in texts]:
+        listening = bind(address)
+        stack.callback(release, address, listening)
+        url = bound(address, listening).url
+        sockets[url.replace("http:", "https:", 1) if secure else url] = listening
+    return sockets
+
+
+def write_textfile(path: Path, ledger: Ledger, stack: ExitStack) -> None:
+    """Begin to write the metrics to a file that can be written now."""
+    textfile = Textfile(path, ledger)
+    try:
+        textfile.write()
+    except OSError as error:
+        raise GpuDoctorError(
+            f"{path} cannot be written",
+            cause=error.strerror,
+            hint="Name a file in the folder of node_exporter's --collector.textfile.directory.",
+        ) from error
+    textfile.start()
+    click.echo(f"Writing {path}", err=True)
+    stack.callback(textfile.stop)
