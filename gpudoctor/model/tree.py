@@ -31,20 +31,23 @@ class _Tree:
     def __init__(self, rows: Sequence[ListedProcess]) -> None:
         self._rows = {row.pid: row for row in rows}
         self._above = {one.pid: one for row in rows for one in row.above or ()}
-        self._children: dict[int, list[int]] = {}
-        self._roots: list[int] = []
+        self._parents: dict[int, int] = {}
         for row in rows:
-            self._link(row)
+            for pid, parent in pairwise((row.pid, *(one.pid for one in row.above or ()))):
+                self._link(pid, parent)
+        self._children: dict[int, list[int]] = {}
+        for pid, parent in self._parents.items():
+            self._children.setdefault(parent, []).append(pid)
+        nodes = dict.fromkeys((*self._rows, *self._children))
+        self._roots = [pid for pid in nodes if pid not in self._parents]
 
-    def _link(self, row: ListedProcess) -> None:
-        line = (row.pid, *(one.pid for one in row.above or ()))
-        for pid, parent in pairwise(line):
-            siblings = self._children.setdefault(parent, [])
-            if pid in siblings:
-                return
-            siblings.append(pid)
-        if line[-1] not in self._roots:
-            self._roots.append(line[-1])
+    def _link(self, pid: int, parent: int) -> None:
+        """The first word on who is above whom counts: pids change hands while they are read."""
+        above: int | None = parent
+        while above is not None and above != pid:
+            above = self._parents.get(above)
+        if above is None:
+            self._parents.setdefault(pid, parent)
 
     def branches(self) -> tuple[Branch, ...]:
         return tuple(branch for root in self._roots for branch in self._below(root, 0))
@@ -55,9 +58,14 @@ class _Tree:
             yield Branch(depth, row)
         else:
             path = [self._above[pid]]
-            while len(children := self._children[pid]) == 1 and children[0] not in self._rows:
-                pid = children[0]
+            while (below := self._only_child_above(pid)) is not None:
+                pid = below
                 path.append(self._above[pid])
             yield Branch(depth, None, tuple(path))
         for child in self._children.get(pid, ()):
             yield from self._below(child, depth + 1)
+
+    def _only_child_above(self, pid: int) -> int | None:
+        """The only child, where it is no row either."""
+        children = self._children.get(pid, [])
+        return children[0] if len(children) == 1 and children[0] not in self._rows else None

@@ -143,7 +143,7 @@ def _finish(task: Task, answer: checkpoint.Answer, *, parking: bool) -> ParkResu
     """What the driver's answers mean; the record is made to say the same."""
     record = task.record
     state = answer.state
-    if answer.timed_out or answer.died:
+    if (answer.timed_out or answer.died) and _changed(answer):
         # What the dead child last knew may be old; a second one asks anew.
         state = _ask(record)
     outcome = _outcome(record, answer, state, parking=parking)

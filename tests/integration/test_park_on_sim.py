@@ -270,3 +270,74 @@ def test_ctrl_c_does_not_end_a_checkpoint_half_way_and_unpark_finds_it(cuda_sim)
     cuda_sim.clear_faults()
     assert run(cuda_sim, "unpark", "--all", "--yes").returncode == 0
     assert job.state == RUNNING
+
+
+def test_what_somebody_else_parked_comes_back_without_a_note(cuda_sim):
+    job = cuda_sim.job(0)
+    run(cuda_sim, "park", str(job.pid), "--yes")
+    for file in records(cuda_sim):
+        file.unlink()
+    done = run(cuda_sim, "unpark", str(job.pid), "--yes")
+    assert done.returncode == 0, done.stdout
+    assert job.state == RUNNING
+
+
+def test_a_driver_that_does_not_even_tell_the_state_leaves_all_as_it_is(cuda_sim):
+    job = cuda_sim.job(0)
+    cuda_sim.fault("GetState", "hang", 60)
+    done = run(cuda_sim, "park", str(job.pid), "--yes", "--timeout", "1")
+    assert done.returncode == 1
+    assert "gave no answer to cuCheckpointProcessGetState" in done.stdout
+    assert "runs on unharmed" in done.stdout
+    assert job.state == RUNNING
+    assert records(cuda_sim) == []
+
+
+def test_a_restore_that_hangs_leaves_the_process_parked_and_noted(cuda_sim):
+    job = cuda_sim.job(0)
+    run(cuda_sim, "park", str(job.pid), "--yes")
+    cuda_sim.fault("Restore", "hang", 60)
+    done = run(cuda_sim, "unpark", "--all", "--yes", "--timeout", "1")
+    assert done.returncode == 1
+    assert "is parked yet" in done.stdout
+    assert "gave no answer to cuCheckpointProcessRestore" in done.stdout
+    assert len(records(cuda_sim)) == 1
+
+
+def test_a_restore_without_memory_on_the_gpu_is_told(cuda_sim):
+    job = cuda_sim.job(0, mib=500)
+    run(cuda_sim, "park", str(job.pid), "--yes")
+    cuda_sim.fault("Restore", "error", 2)
+    done = run(cuda_sim, "unpark", "--all", "--yes")
+    assert done.returncode == 1
+    assert "CUDA_ERROR_OUT_OF_MEMORY (2)" in done.stdout
+    assert job.state == CHECKPOINTED
+
+
+def test_unparking_a_process_that_runs_changes_nothing(cuda_sim):
+    job = cuda_sim.job(0)
+    done = run(cuda_sim, "unpark", str(job.pid), "--yes", "--json")
+    assert results(done)[0]["outcome"] == "running"
+    assert cuda_sim.calls == []
+    assert job.alive
+
+
+def test_notes_that_cannot_be_written_stop_before_the_first_call(cuda_sim):
+    job = cuda_sim.job(0)
+    cuda_sim.state_home.write_text("a file where the folder should be")
+    done = run(cuda_sim, "park", str(job.pid), "--yes")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("hint: Set XDG_STATE_HOME")
+    assert cuda_sim.calls == []
+
+
+def test_the_schema_of_the_report_holds(cuda_sim):
+    import msgspec
+
+    from gpudoctor.model.parking import ParkReport
+
+    job = cuda_sim.job(0, 1)
+    done = run(cuda_sim, "park", str(job.pid), "--yes", "--json")
+    report = msgspec.json.decode(done.stdout, type=ParkReport)
+    assert report.results[0].pid == job.pid
+    assert len(report.memory) == 2

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gpudoctor.model.listing import Above, ListedProcess, Origin, listed
 from gpudoctor.model.tree import flat, tree
 from tests.builders import process
@@ -53,3 +56,31 @@ def test_every_row_is_there_once_also_without_a_tree():
 def test_a_process_whose_ancestors_are_not_known_is_kept():
     unseen = listed(process(9, visible=False), Origin(), None)
     assert drawn(unseen, row(8, 5)) == [(0, 9), (0, (5,)), (1, 8)]
+
+
+PIDS = st.integers(2, 12)
+
+
+@given(st.lists(st.lists(PIDS, min_size=1, max_size=6, unique=True), max_size=6))
+def test_whatever_was_read_every_process_has_exactly_one_line(chains):
+    """Chains of different moments may contradict each other, even in a circle."""
+    rows = {chain[0]: row(*chain) for chain in chains}
+    shown = [pid for _, pid in drawn(*rows.values()) if isinstance(pid, int)]
+    assert sorted(shown) == sorted(rows)
+
+
+@given(st.dictionaries(st.integers(3, 12), PIDS, max_size=8), st.sets(st.integers(3, 12)))
+def test_in_a_real_forest_each_process_stands_below_its_nearest_listed_ancestor(parents, wanted):
+    parents = {pid: parent for pid, parent in parents.items() if parent < pid}
+
+    def chain(pid: int) -> list[int]:
+        return [pid, *chain(parents[pid])] if pid in parents else [pid]
+
+    rows = {pid: row(*chain(pid)) for pid in wanted}
+    stack: list[int | None] = []
+    for depth, what in drawn(*rows.values()):
+        del stack[depth:]
+        stack.append(what if isinstance(what, int) else None)
+        if isinstance(what, int):
+            listed_above = [pid for pid in chain(what)[1:] if pid in rows]
+            assert [pid for pid in stack[:-1] if pid is not None] == listed_above[::-1]
