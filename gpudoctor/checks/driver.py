@@ -271,8 +271,10 @@ def gpu_failed(ctx: CheckContext) -> Iterator[Finding]:
 )
 def gpu_missing(ctx: CheckContext) -> Iterator[Finding]:
     """The PCI bus shows more NVIDIA GPUs than the driver lists: the start of one failed, or another
-    kernel driver holds it. Inside a container that got only some of the GPUs this is as it should be."""
-    if ctx.in_container or ctx.the_snapshot().source != "nvml":
+    kernel driver holds it. A container or a job that got only some of the GPUs is not looked at."""
+    refused = any(node.problem == "EPERM" for node in ctx.the_machine().device_nodes)
+    job = ctx.system is not None and ctx.system.scheduler.name is not None
+    if ctx.in_container or job or refused or ctx.the_snapshot().source != "nvml":
         raise NotReportedError("only some of the machine's GPUs may be visible here")
     on_bus = ctx.the_machine().pci_gpus
     listed = ctx.the_snapshot().devices

@@ -30,6 +30,17 @@ def _loaded(ctx: CheckContext, prefix: str) -> list[LoadedLibrary]:
     return found
 
 
+def _bundled(ctx: CheckContext, name: str = "nvidia-") -> None:
+    """Go on only if this torch requires such a wheel: one that was built against the system's own
+    libraries, as in NVIDIA's containers, is meant to load those.
+
+    Raises:
+        NotReportedError: it requires none.
+    """
+    if not any(pin.name.startswith(name) for pin in ctx.the_probe().pins):
+        raise NotReportedError(f"torch requires no {name.rstrip('-')} packages here")
+
+
 def _from_wheel(ctx: CheckContext, library: LoadedLibrary) -> bool:
     """Whether it lies where torch's own wheels put it, or inside torch."""
     prefix = ctx.the_probe().python
@@ -63,6 +74,7 @@ def _folders_with(ctx: CheckContext, *prefixes: str) -> list[tuple[str, list[str
 def cudnn(ctx: CheckContext) -> Iterator[Finding]:
     """The process maps a libcudnn from outside of torch's packages. Torch refuses to work where its major
     version differs or its minor version is older than the one that torch was compiled with."""
+    _bundled(ctx, "nvidia-cudnn")
     strange = [lib for lib in _loaded(ctx, "libcudnn") if not _from_wheel(ctx, lib)]
     if not strange:
         return
@@ -111,7 +123,9 @@ def nvjitlink(ctx: CheckContext) -> Iterator[Finding]:
             fix="Take the folder out of LD_LIBRARY_PATH.",
             run=[_WITHOUT.format(folder) for folder, _ in folders] or ["unset LD_LIBRARY_PATH"],
         )
-    elif mapped:
+        return
+    _bundled(ctx)
+    if mapped:
         yield warning(
             PYTHON,
             "torch uses a libnvJitLink from outside of its packages",
@@ -124,7 +138,7 @@ def nvjitlink(ctx: CheckContext) -> Iterator[Finding]:
 @check(
     "libraries.path",
     title="CUDA libraries on LD_LIBRARY_PATH",
-    needs=("library path",),
+    needs=("python", "library path"),
     tier="B",
     severity=Severity.WARNING,
     sources=(torch_issue(80637), torch_issue(134929)),
@@ -134,6 +148,7 @@ def path(ctx: CheckContext) -> Iterator[Finding]:
     or a system cuDNN takes their place. Torch needs none of them."""
     if not ctx.libraries_first():
         raise NotReportedError("LD_LIBRARY_PATH is not set")
+    _bundled(ctx)
     for folder, names in _folders_with(ctx, *_WATCHED):
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         yield warning(
@@ -164,6 +179,7 @@ def path(ctx: CheckContext) -> Iterator[Finding]:
 def nccl(ctx: CheckContext) -> Iterator[Finding]:
     """The process maps a libnccl from outside of torch's packages. Ranks with different versions of NCCL
     cannot talk to each other, and its version is not the one that torch was tested with."""
+    _bundled(ctx, "nvidia-nccl")
     strange = [lib for lib in _loaded(ctx, "libnccl") if not _from_wheel(ctx, lib)]
     if strange:
         yield warning(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gpudoctor.checks.context import CheckContext
 from gpudoctor.checks.facts.kernel_log import KernelLog
 from gpudoctor.checks.facts.machine import DeviceFile, PciFunction
-from gpudoctor.model.environment import Cpu, Tool
+from gpudoctor.model.environment import Cpu, Scheduler, Tool
 from gpudoctor.model.probe import CudaDriver
 from tests.builders import GIB
 from tests.checks.cases_gpu import Case
@@ -101,6 +101,7 @@ CASES: list[Case] = [
     ("driver.hangs", no_driver(None, "the NVIDIA driver does not answer"), "does not answer"),
     ("driver.hangs", no_driver(9, "the NVIDIA driver does not answer"), None),
     ("driver.gpu-missing", gpus(gpu(0), system=in_docker()), None),
+    ("driver.gpu-missing", gpus(gpu(0), system=system(scheduler=Scheduler("slurm", "7"))), None),
     (
         "driver.nvidia-smi",
         healthy(nvidia_smi=Tool("nvidia-smi", "/x", None, "no answer")),

@@ -252,6 +252,13 @@ CASES: list[Case] = [
     ("libraries.cudnn", mapped("libcudnn.so.8", "/usr/lib", "8.9.7"), "that it refuses"),
     ("libraries.cudnn", mapped("libcudnn.so.9", "/usr/lib", "9.21.0"), "outside of its packages"),
     ("libraries.cudnn", healthy(), None),
+    (
+        "libraries.cudnn",
+        healthy(
+            probe=probe(pins=(), libraries=(library("libcudnn.so.9", "/usr/lib", None, "9.1"),))
+        ),
+        None,  # torch of NVIDIA's containers is built against the system's libraries
+    ),
     ("libraries.nvjitlink", failed("undefined symbol: __nvJitLinkAddData_12_1"), "older"),
     (
         "libraries.nvjitlink",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,15 @@ def test_xids_are_read_from_the_kernel_log(tmp_path):
     assert [(x.pci, x.code) for x in log.xids()] == [("0000:3b:00", 31), ("0000:3b:00.0", 154)]
     assert len(log.lines) == 2
     assert log.matching("recovery action")
+
+
+def test_a_line_of_the_kernel_log_says_when_it_was_written(tmp_path):
+    written = int((time.monotonic() - 3600) * 1e6)
+    log = read_kernel_log(
+        put(tmp_path, "kmsg", f"4,2,{written},-;NVRM: Xid (PCI:1): 13, x\n"), False
+    )
+    when = dt.datetime.fromisoformat(log.lines[0].split(" ")[0])
+    assert 3500 < time.time() - when.timestamp() < 3700
 
 
 def test_a_log_that_may_not_be_read_is_not_an_empty_one(tmp_path):

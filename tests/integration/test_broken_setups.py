@@ -163,14 +163,30 @@ def test_two_torches_on_the_search_path(nvml_sim, bare, tmp_path):
     assert "2 torches are installed; 2.1.0 comes first" in report.text("packages.duplicate-torch")
 
 
-def test_a_cudnn_on_the_library_path(nvml_sim, tmp_path):
+def test_a_cudnn_on_the_library_path(nvml_sim, bare, tmp_path):
     folder = tmp_path / "cuda" / "lib64"
     folder.mkdir(parents=True)
     (folder / "libcudnn.so.8").touch()
+    module(site(bare), "__version__ = '2.13.0'\nclass version: cuda = '13.0'; hip = None")
+    distribution(site(bare), "torch", "2.13.0", "nvidia-cudnn-cu13==9.20.0.48")
+    distribution(site(bare), "nvidia-cudnn-cu13", "9.20.0.48")
     env = nvml_sim.env | {"LD_LIBRARY_PATH": f"{folder}:{nvml_sim.library}"}
-    report = check(env, "--python", sys.executable)
+    report = check(env, "--python", str(bare))
     assert "libcudnn.so.8" in report.text("libraries.path")
     assert str(folder) in report.text("libraries.path")
+    assert "packages.pins" not in report.findings
+
+
+def test_a_cudnn_that_was_loaded_in_place_of_torchs(nvml_sim, bare, tmp_path):
+    folder = tmp_path / "cuda" / "lib64"
+    folder.mkdir(parents=True)
+    shutil.copy(nvml_sim.library / "libnvidia-ml.so.1", folder / "libcudnn.so.8")
+    source = "import ctypes\nctypes.CDLL('libcudnn.so.8')\n__version__ = '2.13.0'\n"
+    module(site(bare), source + "class version: cuda = '13.0'; hip = None")
+    distribution(site(bare), "torch", "2.13.0", "nvidia-cudnn-cu13==9.20.0.48")
+    env = nvml_sim.env | {"LD_LIBRARY_PATH": f"{folder}:{nvml_sim.library}"}
+    report = check(env, "--python", str(bare))
+    assert f"{folder}/libcudnn.so.8" in report.text("libraries.cudnn")
 
 
 def test_an_nvidia_smi_that_hangs(nvml_sim, bare, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import shutil
@@ -74,15 +75,24 @@ def _kmsg(path: Path, limit_s: float) -> list[str] | None:
                 break
             # Lines that begin with a blank are the record's properties, not its message.
             lines += [
-                line.partition(";")[2] or line
-                for line in record.splitlines()
-                if line and not line.startswith(" ")
+                _dated(line) for line in record.splitlines() if line and not line.startswith(" ")
             ]
     except PermissionError:
         return None
     finally:
         os.close(descriptor)
     return lines
+
+
+def _dated(line: str) -> str:
+    """The message of `priority,number,microseconds,flags;message`, with the time of day before it."""
+    head, _, message = line.partition(";")
+    fields = head.split(",")
+    if not message or len(fields) < 3 or not fields[2].isdigit():
+        return line
+    at = time.time() - (time.monotonic() - int(fields[2]) / 1e6)
+    when = dt.datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
+    return f"{when} {message}"
 
 
 def _record(descriptor: int) -> str | None:
