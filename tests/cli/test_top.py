@@ -57,6 +57,16 @@ def test_a_mistaken_theme_in_the_settings_is_an_error_only_where_a_theme_is_need
     assert run("--demo", "--config", str(settings)).returncode == 0
 
 
+def test_a_recording_is_marked_as_one(tmp_path):
+    file = str(tmp_path / "demo.jsonl.gz")
+    assert run("--demo", "record", file, "--duration", "0.5", "--interval", "0.2").returncode == 0
+    done = run("--replay", file, PYTHONUTF8="1")
+    assert done.returncode == 0, done.stderr
+    assert "REPLAY" in done.stdout.splitlines()[0]
+    assert "SIMULATED" not in done.stdout
+    assert "python sweep.py" in done.stdout
+
+
 def test_demo_and_replay_exclude_each_other():
     done = run("--demo", "--replay", "x")
     assert done.returncode == 2

@@ -45,10 +45,9 @@ async def test_gpus_processes_and_keys_are_on_every_terminal(width, height, gpus
         assert "node" in page[0] and "580.95.05" in page[0] and "CUDA 13.0" in page[0]
         assert "load" in page[1]
         assert page[2].split()[:1] == ["GPU"]
-        if gpus <= 8:
-            assert [line.split()[0] for line in page[3 : 3 + gpus]] == [str(i) for i in range(gpus)]
+        assert [line.split()[0] for line in page[3 : 3 + gpus]] == [str(i) for i in range(gpus)]
         assert "Filter" in page[-1] and "Help" in page[-1]
-        assert len(pids(app)) >= min(gpus, 5)
+        assert len(pids(app)) >= min(gpus, 2)
 
 
 async def test_the_machine_of_the_demo_is_marked_as_simulated_and_a_real_one_is_not(app):

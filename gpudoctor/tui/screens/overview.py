@@ -30,6 +30,8 @@ from gpudoctor.tui.widgets.lines import Lines
 _STEPS = (1, 5, 30)
 _TALL = 30
 _LEAST_PROCESS_ROWS = 8
+# The header and two processes stay even where sixteen GPUs fill a terminal of 24 lines.
+_LAST_LINES = 3
 
 
 class OverviewScreen(LiveScreen):
@@ -118,7 +120,7 @@ class OverviewScreen(LiveScreen):
         graphs.display = tiling is not None
         if tiling is not None:
             graphs.styles.height = tiling.height * tiling.down
-        self.query_one("#devices").styles.max_height = max(2, height - 4 - _LEAST_PROCESS_ROWS)
+        self.query_one("#devices").styles.max_height = max(2, height - 4 - _LAST_LINES)
 
     def _show_processes(self, snapshot: Snapshot) -> None:
         chosen = processes.matching(snapshot.processes, self._query)
