@@ -101,9 +101,13 @@ def profile(
     """
     from gpudoctor.profile.summary import load_profile
 
+    if (load is not None or collect["diff"]) and (program or module or code):
+        name = "--diff" if collect["diff"] else "--load"
+        raise GpuDoctorError(f"{name} runs nothing", hint="Leave the script out.")
+    if collect["diff"]:
+        modes.show_diff(collect["diff"], as_json)
+        return
     if load is not None:
-        if program or module or code:
-            raise GpuDoctorError("--load runs nothing", hint="Leave the script out.")
         if modes.are_ranks(load):
             modes.show_ranks(load, load, as_json)
         else:

@@ -37,6 +37,13 @@ _OPTIONS = (
         metavar="N",
         help="Run the script with torchrun in N processes, and compare the ranks.",
     ),
+    click.option(
+        "--diff",
+        nargs=2,
+        type=click.Path(path_type=Path),
+        metavar="BEFORE AFTER",
+        help="Run nothing; compare what two --out folders hold.",
+    ),
 )
 
 
@@ -173,3 +180,31 @@ def forget(folder: Path) -> None:
     for one in (folder, *rank_folders(folder).values()):
         for name in ("session.json", "trace.json", "gpus.json", "stacks.raw", "rank.json"):
             (one / name).unlink(missing_ok=True)
+
+
+def show_diff(folders: tuple[Path, Path], as_json: bool) -> None:
+    """Prints what changed from the first folder's run to the second's.
+
+    Raises:
+        GpuDoctorError: a folder holds no session, or those of several ranks.
+    """
+    from gpudoctor.profile.diff import compare
+    from gpudoctor.profile.summary import load_profile
+
+    for folder in folders:
+        if are_ranks(folder):
+            raise GpuDoctorError(
+                f"{folder} holds several ranks",
+                hint=f"Compare one of them, such as {folder}/rank0.",
+            )
+    before, after = (load_profile(folder) for folder in folders)
+    diff = compare(before, after, (str(folders[0]), str(folders[1])))
+    if as_json:
+        from gpudoctor.model.codec import envelope, to_builtins
+
+        click.echo(envelope("gpudoctor.profile.diff/1", to_builtins(diff)))
+        return
+    from gpudoctor.render.profile_diff import report
+    from gpudoctor.render.text import console
+
+    console().print(*report(diff, after.run.cwd), sep="\n")

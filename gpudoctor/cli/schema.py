@@ -21,6 +21,8 @@ SCHEMAS: dict[str, str] = {
     "park": "gpudoctor.model.parking:ParkReport",
     "reset": "gpudoctor.model.reset:ResetReport",
     "profile": "gpudoctor.model.profile:Profile",
+    "profile.ranks": "gpudoctor.model.ranks:RanksProfile",
+    "profile.diff": "gpudoctor.model.profile_diff:ProfileDiff",
     "env": "gpudoctor.model.environment:EnvironmentReport",
     "visible": "gpudoctor.model.visible:Visibility",
     "pick": "gpudoctor.model.pick:Pick",
