@@ -299,3 +299,39 @@ def test_a_kill_while_it_writes_loses_nothing_that_was_written(path):
             [count] = database.execute("SELECT count(*) FROM point WHERE tier = 0").fetchone()
         # One more may have been written whose line was not printed any more.
         assert count - (last + 1) in (0, 1)
+
+
+_ON_A_FULL_DISK = """
+import resource, signal, sys, time
+from pathlib import Path
+from gpudoctor.history.recorder import Recorder
+from tests.builders import AT, process, snapshot
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+recorder = Recorder(Path(sys.argv[1]), clock=lambda: AT)
+recorder.start()
+for second in range(3000):
+    rows = tuple(process(pid) for pid in range(second * 5, second * 5 + 5))
+    recorder.add(snapshot(taken_at=AT + second, processes=rows))
+    while recorder._waiting.qsize() > 10:
+        time.sleep(0.001)
+recorder.stop()
+print(recorder.errors)
+"""
+
+
+def test_a_disk_that_is_full_costs_history_and_nothing_else(path):
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_A_FULL_DISK, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
+    assert done.stderr.count("cannot be written") == 1
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    points = everything(path).gpus[0].points
+    assert points[0].at == AT
+    assert 10 < len(points) < 3000
