@@ -77,7 +77,8 @@ def _of_script(results: Sequence[BenchResult]) -> Iterator[str]:
             others = ", ".join(f"{r.setting} {_value(r):.2f}×" for r in gains[1:])
             yield f"also faster, each alone: {others}"
     elif measured:
-        yield f"none of the {len(measured)} settings that were measured is shown to be faster"
+        names = ", ".join(result.setting for result in measured)
+        yield f"nothing is gained, as far as can be shown, by {names}"
     else:
         yield "no setting could be compared with the unchanged run"
     operators = [o for r in results for o in r.operators]

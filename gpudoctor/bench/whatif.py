@@ -134,7 +134,8 @@ def _look(session: _Session) -> Mapping[str, Any]:
         )
     raise GpuDoctorError(
         f"{session.plan.subject} fails without any change (exit code {ended.code})",
-        cause=ended.tail[-1500:] or (str(facts["how"]) if facts else None),
+        cause=ended.tail[-1500:].replace(f"{session.launch.folder}/cwd/", "")
+        or (str(facts["how"]) if facts else None),
         hint="Arguments of the script stand after its name; to keep them apart, after `--`.",
         exit_code=ExitCode.UNAVAILABLE,
     )
@@ -161,6 +162,8 @@ def _search_workers(session: _Session, facts: Mapping[str, Any]) -> Setting | No
         session.rows[-1] = replace(session.rows[-1], setting="num-workers")
         return None
     now = {loader["num_workers"] for loader in facts["loaders"]}
+    if len(counts) == 1 and now != {counts[0]}:
+        return workers(counts[0])
     speeds: dict[int, float] = {}
     worse = 0
     for place, number in enumerate(counts):

@@ -1,0 +1,55 @@
+"""The command line of `gpudoctor bench`: whose options are whose, and what it refuses."""
+
+import pytest
+
+from gpudoctor.cli.bench import _apart, _first_positional
+from gpudoctor.cli.main import run
+
+TAKES = {"--steps": True, "--json": False, "--try": True}
+
+
+def test_options_of_ours_may_stand_behind_the_script_and_the_rest_is_the_scripts():
+    ours, theirs = _apart(["--lr", "1", "--steps", "9", "--try=amp", "x", "--json"], TAKES)
+    assert ours == ["--steps", "9", "--try=amp", "--json"]
+    assert theirs == ["--lr", "1", "x"]
+
+
+def test_behind_two_dashes_everything_is_the_scripts():
+    ours, theirs = _apart(["--steps", "9", "--", "--steps", "3", "--"], TAKES)
+    assert (ours, theirs) == (["--steps", "9"], ["--steps", "3", "--"])
+
+
+def test_a_value_of_an_option_is_not_taken_for_the_script():
+    assert _first_positional(["--steps", "9", "--json", "main.py"], TAKES) == 3
+    assert _first_positional(["--try=amp", "main.py", "--steps"], TAKES) == 1
+    assert _first_positional(["--json"], TAKES) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no_such_script.py"], "there is no script no_such_script.py"),
+        (["--try", "magic", "SCRIPT"], "magic is nothing that can be tried"),
+        (["cudnn", "--budget", "soon"], "is no span of time"),
+        (["cudnn", "--rounds", "0"], "--rounds"),
+        (["cudnn", "--python", "/no/such/python"], "there is no interpreter"),
+        (["--steps", "5"], "main.py"),
+    ],
+)
+def test_bad_input_is_one_block_on_stderr(capfd, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "SCRIPT").write_text("")
+    assert run(["bench", *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("error: ") and said in err
+    assert "Traceback" not in err
+
+
+def test_help_names_both_forms(capfd):
+    assert run(["bench", "--help"]) == 0
+    text = capfd.readouterr().out
+    assert "gpudoctor bench cudnn" in text and "main.py" in text
+    assert "SCRIPT" not in text
+    assert run(["bench", "cudnn", "--help"]) == 0
+    assert "module:function" in capfd.readouterr().out
