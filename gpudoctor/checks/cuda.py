@@ -145,7 +145,7 @@ def fabric_manager(ctx: CheckContext) -> Iterator[Finding]:
         raise NotReportedError("neither cuInit's answer nor a fabric state is known")
     if code == _NOT_READY or unready:
         version = ctx.snapshot.driver.version if ctx.snapshot else None
-        branch = (version or "<branch>").partition(".")[0]
+        package = "nvidia-fabricmanager" + (f"-{version.partition('.')[0]}" if version else "")
         yield error(
             MACHINE,
             "the NVSwitch fabric is not ready, so CUDA cannot start",
@@ -156,7 +156,7 @@ def fabric_manager(ctx: CheckContext) -> Iterator[Finding]:
             "a rented virtual machine the provider has to do it.",
             run=[
                 "systemctl status nvidia-fabricmanager",
-                f"sudo apt install nvidia-fabricmanager-{branch}",
+                f"sudo apt install {package}",
                 "sudo systemctl enable --now nvidia-fabricmanager",
             ],
         )
@@ -239,7 +239,7 @@ def wsl_library(ctx: CheckContext) -> Iterator[Finding]:
             MACHINE,
             "there is no /dev/dxg: this WSL cannot reach the GPU",
             fix="Update WSL and the Windows driver, and use WSL 2. Run the command in Windows.",
-            run=["wsl --update", "wsl --set-version <distribution> 2"],
+            run=["wsl --update", "wsl --set-version Ubuntu 2"],
         )
 
 

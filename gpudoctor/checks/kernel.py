@@ -91,11 +91,12 @@ def module_flavour(ctx: CheckContext) -> Iterator[Finding]:
         "banner", ctx.the_machine().kernel.module_banner, "/proc/driver/nvidia/version is not there"
     )
     is_open = "Open Kernel Module" in banner
+    branch = (ctx.the_machine().kernel.module_version or "580").partition(".")[0]
     for device, capability in ctx.reporting(lambda d: d.facts.compute_capability):
         if capability >= _OPEN_ONLY and not is_open:
-            wanted, package = "open", "nvidia-driver-<branch>-open"
+            wanted, package = "open", f"nvidia-driver-{branch}-open"
         elif capability < _OPEN_FROM and is_open:
-            wanted, package = "proprietary", "nvidia-driver-<branch>"
+            wanted, package = "proprietary", f"nvidia-driver-{branch}"
         else:
             continue
         yield error(

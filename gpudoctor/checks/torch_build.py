@@ -83,9 +83,13 @@ def _fitting_builds(ctx: CheckContext) -> list[Version]:
     for device in ctx.snapshot.devices if ctx.snapshot else ():
         capability = device.facts.compute_capability
         if capability is not None:
-            fitting = [build for build in fitting if build in builds_with(capability)]
+            fitting = [b for b in fitting if b in builds_with(capability, _architecture(ctx))]
     known = driver.cuda_version if driver else None
     return sorted(fitting, key=lambda build: known is not None and build > known)
+
+
+def _architecture(ctx: CheckContext) -> str:
+    return (ctx.system.machine if ctx.system else None) or "x86_64"
 
 
 def has_kernels(arch_list: tuple[str, ...], capability: tuple[int, int]) -> str | None:
@@ -156,7 +160,7 @@ def _fitting(ctx: CheckContext, device: Device) -> str:
     python = ctx.the_probe().executable
     capability = device.facts.compute_capability or (0, 0)
     allowed = cuda_builds_for(ctx.snapshot.driver.version if ctx.snapshot else None)
-    for build in builds_with(capability):
+    for build in builds_with(capability, _architecture(ctx)):
         if build in allowed:
             return (
                 f"{python} -m pip install --force-reinstall torch --index-url {wheel_index(build)}"
@@ -194,7 +198,7 @@ def driver_too_old(ctx: CheckContext) -> Iterator[Finding]:
             f"driver {driver} is too old: torch {built.version} needs {least} for CUDA {cuda}",
             f"the driver supports CUDA up to {dotted(supported) if supported else 'an unknown version'}",
             fix="Update the driver, or install a torch for a CUDA version that this driver supports.",
-            run=_older_torch(ctx, driver),
+            run=_ways_out(ctx, driver, least),
         )
     elif supported and supported[0] == version(cuda)[0] and supported < minor(cuda):
         yield info(
@@ -206,10 +210,10 @@ def driver_too_old(ctx: CheckContext) -> Iterator[Finding]:
         )
 
 
-def _older_torch(ctx: CheckContext, driver: str) -> list[str]:
+def _ways_out(ctx: CheckContext, driver: str, least: str) -> list[str]:
     python = ctx.the_probe().executable
     fitting = cuda_builds_for(driver)
-    commands = ["sudo apt install nvidia-driver-<newer branch>"]
+    commands = [f"sudo apt install nvidia-driver-{version(least)[0]}"]
     if fitting:
         commands.append(f"{python} -m pip install torch --index-url {wheel_index(fitting[0])}")
     return commands

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gpudoctor.checks.context import CheckContext
@@ -33,6 +35,8 @@ def test_a_check_finds_what_is_sick_and_only_that(name, ctx, words):
         assert printable(finding.summary) == finding.summary
         for command in finding.fix.commands if finding.fix else ():
             assert "\n" not in command
+            # It is there to be pasted into a shell.
+            assert not re.search(r"<[a-z ]+>", command)
 
 
 @pytest.mark.parametrize("name", CHECKS)
