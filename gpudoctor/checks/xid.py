@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from gpudoctor.checks.context import CheckContext
 from gpudoctor.checks.make import gpu
 from gpudoctor.checks.registry import check
-from gpudoctor.checks.versions import table
 from gpudoctor.model.finding import Finding, Fix, Severity
 from gpudoctor.model.snapshot import Device
+from gpudoctor.model.xids import XIDS
 
 _CATALOGUE = "https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html"
 # The catalogue's immediate actions, in words, and how bad each makes an Xid.
@@ -47,10 +47,10 @@ _UNKNOWN = (
 
 
 def _meaning(code: int) -> tuple[str, Severity, str]:
-    entry = table("xid")["xids"].get(str(code))
+    entry = XIDS.get(code)
     if entry is None:
         return "not in NVIDIA's catalogue", *_UNKNOWN
-    return str(entry["meaning"]), *_ACTIONS.get(entry["action"], _UNKNOWN)
+    return entry.meaning, *_ACTIONS.get(entry.action, _UNKNOWN)
 
 
 def _finding(

@@ -60,6 +60,6 @@ def test_the_index_of_wheels_is_named_by_the_cuda_version():
     assert wheel_index((12, 6)) == "https://download.pytorch.org/whl/cu126"
 
 
-@pytest.mark.parametrize("name", ["driver", "torch", "xid"])
+@pytest.mark.parametrize("name", ["driver", "torch"])
 def test_every_table_names_its_sources(name):
     assert all(source.startswith("https://") for source in table(name)["sources"])
