@@ -44,14 +44,14 @@ class FleetMachine:
             found.append("does not answer")
         elif not self.sampling:
             found.append("no samples")
-        for count, text in (
-            (self.gpus_down, "not answering"),
-            (self.findings, "errors found"),
-            (self.xids, "Xids today"),
-            (self.gpus_idle, "held but idle"),
+        for count, one, more in (
+            (self.gpus_down, "GPU not answering", "GPUs not answering"),
+            (self.findings, "error found", "errors found"),
+            (self.xids, "Xid today", "Xids today"),
+            (self.gpus_idle, "GPU held but idle", "GPUs held but idle"),
         ):
             if count:
-                found.append(f"{count} {text}")
+                found.append(f"{count} {one if count == 1 else more}")
         return tuple(found)
 
 

@@ -74,7 +74,7 @@ def test_a_machine_that_is_remembered_but_silent_is_told_as_such(server):
     assert b.sampling is False
     assert (gone.sampling, gone.gpus) == (None, None)
     assert gone.troubles == ("does not answer",)
-    assert b.troubles == ("no samples", "4 not answering")
+    assert b.troubles == ("no samples", "4 GPUs not answering")
 
 
 def test_no_findings_are_0_only_where_somebody_looks(server):

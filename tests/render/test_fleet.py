@@ -37,8 +37,8 @@ def test_the_table_says_what_is_wrong_and_unknown_is_no_zero():
     rows = {row.split()[0]: row for row in out.file.getvalue().splitlines()[2:] if row.split()}
     assert "does not answer" in rows["gone"]
     assert " 0" not in rows["gone"]
-    assert "1 not answering, 2 errors found, 1 Xids today" in rows["sick"]
-    assert "3 held but idle" in rows["idle"]
+    assert "1 GPU not answering, 2 errors found, 1 Xid today" in rows["sick"]
+    assert "3 GPUs held but idle" in rows["idle"]
     assert rows["well"].split() == [
         "well",
         "8",
