@@ -55,6 +55,11 @@ def write(record: Parked, folder: Path | None = None) -> Path:
             file.write(msgspec.json.encode(record))
             file.flush()
             os.fsync(file.fileno())
+        if place.is_relative_to(SHARED):
+            # Whatever root's umask is: this folder exists for others to read.
+            for shared in (SHARED, place):
+                shared.chmod(0o755)
+            scratch.chmod(0o644)
         scratch.replace(target)
     except BaseException:
         scratch.unlink(missing_ok=True)

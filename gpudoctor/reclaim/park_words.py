@@ -66,7 +66,9 @@ def _reason(answer: Answer) -> tuple[str | None, str | None]:
     if failed is not None and failed.code is not None:
         return _failure(failed)
     if answer.refused is not None:
-        return _REFUSALS.get(answer.refused, answer.refused), None
+        loader = answer.call("dlopen")
+        said = f": {loader.error}" if loader is not None else ""
+        return _REFUSALS.get(answer.refused, answer.refused) + said, None
     return None, None
 
 

@@ -103,3 +103,15 @@ def test_root_notes_where_everybody_can_see_it(monkeypatch):
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     assert parked.state_folder() == parked.SHARED
     assert parked.folders() == (parked.SHARED / "parked",)
+
+
+def test_what_root_notes_can_be_read_by_others_whatever_the_umask(monkeypatch, tmp_path):
+    monkeypatch.setattr(parked, "SHARED", tmp_path / "gpudoctor")
+    before = os.umask(0o077)
+    try:
+        file = parked.write(record(), tmp_path / "gpudoctor" / "parked")
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o644
+    for folder in (file.parent, file.parent.parent):
+        assert folder.stat().st_mode & 0o777 == 0o755

@@ -51,6 +51,20 @@ def test_real_processes_are_named_with_their_memory(nvml_sim, children):
         assert [use["index"] for use in row["gpus"]] == [number]
 
 
+def test_the_json_is_what_its_schema_says(nvml_sim, children):
+    import msgspec
+
+    from gpudoctor.model.listing import Listing
+
+    nvml_sim.use(eight_h100(pids=[child.pid for child in children]))
+    nvml_sim.machine.gpus[5].memory_used = 9 * GIB
+    nvml_sim.save()
+    listing = msgspec.json.decode(gpudoctor(nvml_sim.env, "ps", "--json").stdout, type=Listing)
+    assert len(listing.processes) == 3
+    assert [(gap.index, gap.memory_used_bytes) for gap in listing.unlisted] == [(5, 9 * GIB)]
+    assert listing.unlisted[0].holders == ()
+
+
 def test_pids_of_another_namespace_are_shown_and_not_dropped(nvml_sim):
     done = gpudoctor(nvml_sim.env, "ps")
     assert done.returncode == 0, done.stderr
