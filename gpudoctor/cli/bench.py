@@ -111,10 +111,15 @@ def bench() -> None:
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, metavar="N")
 @click.option("--budget", callback=span, default="10m", show_default=True, metavar="TIME")
 @click.option("--python", metavar="PY", help="The interpreter, or the folder of its environment.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
+    help="Also write the report as one HTML file.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.bench/1).")
 def cudnn(
-    model: str, modes: str, python: str | None, budget: float, as_json: bool, **wanted: Any
-) -> None:
+    model: str, modes: str, python: str | None, budget: float, html: Path | None, as_json: bool,
+    **wanted: Any,
+) -> None:  # fmt: skip
     """How much faster is benchmark mode, what does deterministic cost, and is it reproducible?"""
     from gpudoctor.bench.children import launcher
     from gpudoctor.bench.cudnn import Plan, run
@@ -128,7 +133,8 @@ def cudnn(
         **{name: value for name, value in wanted.items() if value is not None},
     )
     with launcher(target.executable, target.environ) as launch:
-        _show(run(plan, launch, _progress), as_json=as_json)
+        report = run(plan, launch, _progress)
+    _show(report, html, as_json=as_json)
 
 
 @bench.command(_SCRIPT, cls=_ScriptCommand)
@@ -152,9 +158,14 @@ def cudnn(
 @click.option(
     "--apply", type=click.Choice(["best"]), help="Print the best edit's patch; edits nothing."
 )
+@click.option(
+    "--html", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
+    help="Also write the report as one HTML file.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.bench/1).")
 def script(
-    script: str, arguments: tuple[str, ...], python: str | None, apply: str | None, as_json: bool,
+    script: str, arguments: tuple[str, ...], python: str | None, apply: str | None,
+    html: Path | None, as_json: bool,
     **wanted: Any,
 ) -> None:  # fmt: skip
     """Run main.py several times, each time with one setting changed, and say what is gained.
@@ -184,7 +195,7 @@ def script(
     with launcher(target.executable, target.environ) as launch:
         report = whatif.run(plan, launch, _progress)
     if apply is None:
-        _show(report, as_json=as_json)
+        _show(report, html, as_json=as_json)
     else:
         _patch(report)
 
@@ -211,7 +222,12 @@ def _progress(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _show(report: BenchReport, *, as_json: bool) -> None:
+def _show(report: BenchReport, html: Path | None, *, as_json: bool) -> None:
+    if html is not None:
+        from gpudoctor.render.bench_html import html as rendered_html
+
+        html.write_text(rendered_html(report), encoding="utf-8")
+        click.echo(f"wrote {html}", err=True)
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 

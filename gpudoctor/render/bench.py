@@ -129,11 +129,12 @@ def _same(equality: Equality | None) -> str:
 
 def _details(results: Sequence[BenchResult]) -> Iterator[Text]:
     for result in results:
-        for line in _detail(result):
+        for line in details(result):
             yield safe(f"{result.setting}: {line}")
 
 
-def _detail(result: BenchResult) -> Iterator[str]:
+def details(result: BenchResult) -> Iterator[str]:
+    """What there is to say about a setting beside its numbers."""
     if result.status is not Status.MEASURED:
         yield f"{str(result.status).replace('_', ' ')}: {text(result.reason)}"
     if result.payback_steps is not None:

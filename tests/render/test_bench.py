@@ -21,6 +21,7 @@ from gpudoctor.model.bench import (
 )
 from gpudoctor.model.codec import to_builtins
 from gpudoctor.render.bench import bar_of, report
+from gpudoctor.render.bench_html import html
 
 
 def result(setting, *, baseline=False, **more):
@@ -99,6 +100,20 @@ def test_the_largest_bar_fills_its_width_and_nothing_is_no_bar():
     assert bar_of(5, 10, 8) == "████    "
     assert bar_of(0.1, 10, 8).strip() in ("", "▏")
     assert bar_of(0, 0, 4) == "    "
+
+
+def test_the_html_opens_offline_and_escapes_what_is_foreign():
+    hostile = result("<script>alert(1)</script>", speedup=FASTER)
+    rows = (
+        result("default", baseline=True),
+        hostile,
+        result("x", speedup=Ratio(0.8, 0.7, 0.9, 5, 0.95)),
+    )
+    text = html(BenchReport(BenchKind.CUDNN, None, ("a verdict",), rows, 1.0, ("a note",)))
+    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert "http" not in text and "src=" not in text
+    assert "1.21× [1.19–1.23]" in text and 'class="faster"' in text and 'class="slower"' in text
+    assert "a verdict" in text and "a note" in text
 
 
 def test_a_row_is_plain_json():
