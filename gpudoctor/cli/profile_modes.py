@@ -91,12 +91,18 @@ def gpus_beside(folder: Path, pid: int | None) -> Iterator[None]:
 
 def _sample(watch: GpuWatch, stop: threading.Event) -> None:
     from gpudoctor.cli.sources import open_machine
-    from gpudoctor.profile.timeline import INTERVAL_S
+    from gpudoctor.profile.timeline import COLLECTED, INTERVAL_S
+    from gpudoctor.sampling.collector import registered
     from gpudoctor.sampling.sampler import Sampler
 
     # A machine without a GPU or a driver is no error here: the script may well run on the CPU.
     with contextlib.suppress(GpuDoctorError), open_machine() as machine:
-        sampler = Sampler(machine.nvml, machine.host, interval_s=INTERVAL_S)
+        sampler = Sampler(
+            machine.nvml,
+            machine.host,
+            interval_s=INTERVAL_S,
+            collectors=tuple(one for one in registered() if one.name in COLLECTED),
+        )
         sampler.subscribe(watch.take)
         sampler.start()
         stop.wait()

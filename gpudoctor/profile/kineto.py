@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.profile.reach import runs
 
 _HEADER = struct.Struct("<Q32s")
 _REQUEST = struct.Struct("<iiq")
@@ -149,5 +150,5 @@ def _wait_for(path: Path, pid: int, seconds: float) -> None:
 
 
 def _check_alive(pid: int) -> None:
-    if not Path(f"/proc/{pid}").exists():
+    if not runs(pid):
         raise GpuDoctorError(f"process {pid} ended meanwhile")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -14,7 +15,7 @@ import msgspec
 
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.profile import kineto, pyspy
-from gpudoctor.profile.reach import Reach, reach
+from gpudoctor.profile.reach import Reach, children, reach, runs
 from gpudoctor.profile.session import (
     FORMAT,
     EndSeen,
@@ -31,6 +32,7 @@ from gpudoctor.profile.trace import read_trace
 WINDOW_SECONDS = 0.5
 _LOOK_S = 0.25
 _GRACE_S = 30.0
+_AFTER_INTERRUPT_S = 5.0
 _STEP = "Optimizer.step#"
 
 
@@ -41,6 +43,7 @@ class _Watch:
     notes: list[str] = field(default_factory=list)
     samples: SamplesSeen | None = None
     threads: tuple[ThreadSeen, ...] = ()
+    child: subprocess.Popen[str] | None = None
     window: WindowSeen = field(default_factory=lambda: WindowSeen("off"))
     memory: list[tuple[float, int]] = field(default_factory=list)
 
@@ -60,10 +63,13 @@ def watch(
     Python stacks come from py-spy, operators from the process's own libkineto. `say` hears what is
     possible for this process and what is not.
 
+    Ctrl-C ends the watch early, and what was seen until then is kept.
+
     Raises:
         GpuDoctorError: no such process, or neither of the two is possible.
     """
     way = reach(pid)
+    _check_not_torchrun(way)
     stacks, operators = _possible(way, stacks, operators, say)
     found = _Watch(notes=list(_missing(way)))
     started_at, cpu, begun = time.time(), _main_thread_cpu(pid), time.monotonic()
@@ -73,6 +79,8 @@ def watch(
     if operators:
         jobs.append(lambda: _operators(way, folder, shapes, found))
     _together(jobs, pid, found, begun)
+    if not runs(pid):
+        found.notes.append("The job ended while it was watched.")
     wall, cpu_after = time.monotonic() - begun, _main_thread_cpu(pid)
     if found.samples is None and found.window.state != "done":
         raise GpuDoctorError(
@@ -82,6 +90,17 @@ def watch(
     if cpu is not None and cpu_after is not None:
         session = msgspec.structs.replace(session, main_cpu_seconds=cpu_after - cpu)
     _write(session, folder)
+
+
+def _check_not_torchrun(way: Reach) -> None:
+    names = {Path(word).name for word in way.program[:4]}
+    if not names & {"torchrun", "torch.distributed.run", "torch.distributed.launch"}:
+        return
+    ranks = children(way.pid)
+    raise GpuDoctorError(
+        f"process {way.pid} is torchrun, which only waits for its ranks",
+        hint=f"Name one of them: {', '.join(map(str, ranks))}." if ranks else None,
+    )
 
 
 def _possible(
@@ -121,12 +140,18 @@ def _together(jobs: list[Callable[[], None]], pid: int, found: _Watch, begun: fl
     threads = [threading.Thread(target=guarded, args=(job,), daemon=True) for job in jobs]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        while thread.is_alive():
+    try:
+        while any(thread.is_alive() for thread in threads):
             size = _resident(pid)
             if size:
                 found.memory.append((time.monotonic() - begun, size))
-            thread.join(_LOOK_S)
+            time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        found.notes.append("The watch was interrupted.")
+        if found.child is not None:
+            # py-spy writes what it has; at a terminal it was interrupted, too.
+            found.child.send_signal(signal.SIGINT)
+        threads[0].join(_AFTER_INTERRUPT_S)
 
 
 def _stacks(way: Reach, seconds: float, folder: Path, found: _Watch) -> None:
@@ -134,14 +159,19 @@ def _stacks(way: Reach, seconds: float, folder: Path, found: _Watch) -> None:
     command = pyspy.command(way.py_spy or "py-spy", way.pid, seconds, str(raw))
     begun = time.monotonic()
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds + _GRACE_S, check=False
+        found.child = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise GpuDoctorError("py-spy could not look", cause=str(error)) from error
+        told = found.child.communicate(timeout=seconds + _GRACE_S)[1]
+    except OSError as error:
+        raise GpuDoctorError("py-spy could not be started", cause=error.strerror) from error
+    except subprocess.TimeoutExpired as error:
+        if found.child is not None:
+            found.child.kill()
+        raise GpuDoctorError("py-spy did not end", cause=str(error)) from error
     took = min(seconds, time.monotonic() - begun)
     if not raw.exists():
-        words = done.stderr.strip().splitlines()
+        words = told.strip().splitlines()
         raise GpuDoctorError("py-spy saw nothing", cause=words[-1] if words else None)
     seen = pyspy.parse(raw.read_text(encoding="utf-8", errors="replace"))
     if not seen:
@@ -188,7 +218,7 @@ def _session(way: Reach, found: _Watch, started_at: float, wall: float) -> Sessi
         started_at=started_at,
         wall_seconds=wall,
         held_up_seconds=0.0,
-        ended=EndSeen("watched" if Path(f"/proc/{way.pid}").exists() else "running"),
+        ended=EndSeen("watched"),
         steps=StepsSeen(),
         batches=StepsSeen(),
         optimizers=(),

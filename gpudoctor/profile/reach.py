@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.host.proc_files import read_stat
 
 PROC = Path("/proc")
 _CAP_SYS_PTRACE = 19
@@ -70,6 +71,23 @@ def reach(pid: int, proc: Path = PROC) -> Reach:
         no_operators=denied or _why_no_operators(folder, maps, environment, owner, proc),
         socket_folder=(environment or {}).get("KINETO_IPC_SOCKET_DIR", ""),
     )
+
+
+def runs(pid: int) -> bool:
+    """Whether process `pid` still runs; one that only waits for its parent to notice its end does not."""
+    stat = read_stat(PROC, pid)
+    return stat is not None and stat.state not in ("Z", "X")
+
+
+def children(pid: int, proc: Path = PROC) -> tuple[int, ...]:
+    """The processes that `pid` started and that still run, in the order of their start."""
+    found = []
+    for task in (proc / str(pid) / "task").glob("*/children"):
+        try:
+            found += [int(word) for word in task.read_text().split()]
+        except (OSError, ValueError):
+            continue
+    return tuple(sorted(found))
 
 
 def _search_path() -> str:

@@ -21,6 +21,7 @@ from gpudoctor.model.snapshot import Device, DeviceState, Snapshot
 INTERVAL_S = 0.5
 FILE = "gpus.json"
 IDLE = 0.05
+COLLECTED = frozenset({"memory", "utilization", "power", "clocks", "gpm", "processes"})
 _MOST_POINTS = 2_000
 _DEEPEST = 64
 _PROC = Path("/proc")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +94,52 @@ def test_a_job_without_torch_is_told_what_cannot_be_had_and_why(tmp_path):
     assert seen["notes"] == ["No operators: it has not loaded torch."]
     assert seen["lines"][0]["source_line"] == f"{script}:3"
     assert "Operators: no, it has not loaded torch." in done.stderr
+
+
+def test_ctrl_c_ends_the_watch_and_what_was_seen_is_reported(tmp_path):
+    script = tmp_path / "spin.py"
+    with running(script, "print(1, flush=True)\nwhile True:\n    sum(range(1000))\n") as pid:
+        watch = subprocess.Popen(
+            [sys.executable, "-m", "gpudoctor", "profile", "--json", "--pid", str(pid)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert watch.stderr is not None
+        assert watch.stderr.readline().startswith("Python stacks: yes")
+        time.sleep(2.5)
+        watch.send_signal(signal.SIGINT)
+        seen = json.loads(watch.communicate(timeout=20)[0])
+    assert "The watch was interrupted." in seen["notes"]
+    assert seen["lines"][0]["source_line"] == f"{script}:3"
+
+
+def test_a_job_that_ends_while_it_is_watched_is_reported_so_far(tmp_path):
+    script = tmp_path / "short.py"
+    source = (
+        "import time\nprint(1, flush=True)\nend = time.time() + 3\nwhile time.time() < end: pass\n"
+    )
+    with running(script, source) as pid:
+        done = watched(pid, "--duration", "20")
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert "The job ended while it was watched." in seen["notes"]
+    assert seen["lines"][0]["source_line"] == f"{script}:4"
+    assert seen["run"]["wall_seconds"] < 10
+
+
+def test_torchrun_itself_is_refused_and_its_ranks_are_named(tmp_path):
+    script = tmp_path / "torchrun"
+    source = (
+        "import subprocess, sys\n"
+        "rank = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)'])\n"
+        "print(rank.pid, flush=True)\nrank.wait()\n"
+    )
+    with running(script, source) as pid:
+        done = watched(pid, "--duration", "1")
+    assert done.returncode != 0
+    assert "is torchrun" in done.stderr
+    assert "Name one of them" in done.stderr
 
 
 def test_a_process_that_is_not_python_is_refused_with_the_reason():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -138,3 +139,22 @@ def test_the_timeline_follows_the_pid_of_the_script_on_the_simulated_driver(nvml
     assert [gpu["index"] for gpu in seen["gpus"]] == [1]
     assert seen["gpus"][0]["looks"] >= 4
     assert {one["id"] for one in seen["findings"]} >= {"device.throttled"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_threads_beside_take_no_signal_from_the_script(number, code, nvml_sim, tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text("import time\nprint('on', flush=True)\ntime.sleep(30)\n")
+    job = subprocess.Popen(
+        [sys.executable, "-m", "gpudoctor", "profile", "--python", sys.executable, str(script)],
+        env=nvml_sim.env,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert job.stdout is not None
+    assert job.stdout.readline() == "on\n"
+    time.sleep(1.0)
+    job.send_signal(number)
+    assert "Program" in job.communicate(timeout=20)[0]
+    assert job.returncode == code
