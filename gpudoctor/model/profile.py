@@ -57,8 +57,9 @@ class TorchFacts:
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """The script's steps over the whole run. `boundary` is "optimizer" (its `step`) or "batch" (a
-    DataLoader's). `span_seconds` reaches from the end of the first step to that of the last."""
+    """The script's steps over the whole run. `boundary` is "optimizer" (its `step`), "batch" (a
+    DataLoader's) or "forward" (a module's outermost calls, counted until the profiled window was over).
+    `span_seconds` reaches from the end of the first step to that of the last."""
 
     boundary: str
     count: int

@@ -166,6 +166,7 @@ class Session(msgspec.Struct, frozen=True):
     cpu_wait_seconds: float | None = None
     torch: TorchSeen | None = None
     samples: SamplesSeen | None = None
+    forwards: StepsSeen = StepsSeen()
     calls: list[tuple[str, str, int, int, int, float, float]] | None = None
     threads: tuple[ThreadSeen, ...] = ()
     notes: tuple[str, ...] = ()

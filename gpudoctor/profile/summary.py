@@ -156,10 +156,17 @@ def _torch(seen: TorchSeen) -> TorchFacts:
 
 
 def _steps(session: Session) -> StepTimes | None:
-    seen, boundary = session.steps, "optimizer"
-    if not seen.count:
-        seen, boundary = session.batches, "batch"
-    return _step_times(seen, boundary) if seen.count else None
+    if session.steps.count:
+        return _step_times(session.steps, "optimizer")
+    if session.batches.count:
+        return _step_times(session.batches, "batch")
+    if not session.forwards.count:
+        return None
+    seen = _step_times(session.forwards, "forward")
+    # Calls are counted only until the window is over; the samples know how long the loop went on.
+    stacks_seen = session.samples.stacks if session.samples else []
+    in_loop = sum(weight for weight, looping, _ in stacks_seen if looping)
+    return replace(seen, span_seconds=max(seen.span_seconds, in_loop))
 
 
 def _step_times(seen: StepsSeen, boundary: str) -> StepTimes:

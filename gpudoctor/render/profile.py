@@ -18,6 +18,11 @@ from gpudoctor.render.text import safe
 from gpudoctor.units import count, data_size, duration, hertz, percent, printable, text, watts
 
 _STYLE = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
+_STEPS = {
+    "optimizer": "optimizer steps",
+    "batch": "batches",
+    "forward": "watched calls of a module",
+}
 _TOP = 10
 _MOST_FINDINGS = 3
 _ENDS = {
@@ -28,7 +33,7 @@ _ENDS = {
     "terminated": "ended by SIGTERM",
     "not started": "did not start",
     "running": "was gone without a word",
-    "watched": "watched from outside, still runs",
+    "watched": "watched from outside",
 }
 
 
@@ -110,7 +115,7 @@ def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
         rows.append((f"cuda:{device.index}", printable(f"{device.name}, {peak}")))
     rows.extend((f"GPU {gpu.index}", printable(gpu_line(gpu))) for gpu in profile.gpus)
     if steps is not None:
-        what = "optimizer steps" if steps.boundary == "optimizer" else "batches"
+        what = _STEPS[steps.boundary]
         spread = f"median {duration(steps.median_seconds)}, 95th percentile {duration(steps.p95_seconds)}"
         rows.append(
             ("Steps", f"{count(steps.count)} {what} in {duration(steps.span_seconds)}, {spread}")
@@ -142,6 +147,8 @@ def gpu_line(gpu: GpuUse) -> str:
         f"at most {data_size(gpu.memory_peak_bytes)} of {data_size(gpu.memory_total_bytes)} used",
         f"{watts(gpu.power_mean_watts)}, SM {hertz(gpu.sm_clock_mean_hertz)}",
     ]
+    if gpu.sm_active_mean_ratio is not None:
+        parts.append(f"SMs active {percent(gpu.sm_active_mean_ratio)}")
     if gpu.throttled_ratio:
         parts.append(f"slowed {percent(gpu.throttled_ratio)} of the time")
     return ", ".join(parts)

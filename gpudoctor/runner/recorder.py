@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, Dict, List, Optional
 
 from .calls import Calls
+from .forward import ForwardWatch
 from .growth import GrowthProbe
 from .imports import ImportWatch
 from .loader import LoaderWatch
@@ -20,6 +21,8 @@ from .torch_facts import torch_facts
 from .window import Window
 
 FORMAT = 1
+# Seconds after the import of torch for which an optimizer or a DataLoader may begin to give steps.
+_PATIENCE = 1.0
 
 
 class Recorder:
@@ -36,17 +39,19 @@ class Recorder:
         self._cpu: Optional[float] = None
         self._ended: Dict[str, Any] = {"how": "running"}
         self._torch_error: Optional[str] = None
-        self._torch_begun = 0.0
+        self._torch_begun = self._torch_ready = 0.0
         self._torch_seconds: Optional[float] = None
         self._write_every = 1.0
         self._writing = False
         self.steps = Steps()
         self.batches = Steps()
+        self.forwards = Steps()
         self.window = Window(folder, options)
         self.growth = GrowthProbe()
         self.calls = Calls(folder) if options["calls"] else None
         self.loaders = LoaderWatch(self._after_batch)
         self.optimizers = OptimizerWatch(self._after_step)
+        self.forward = ForwardWatch(self._after_forward)
         self.sampler = Sampler(options["interval"], self._checkpoint) if options["sample"] else None
 
     def start(self, program: List[str]) -> None:
@@ -88,7 +93,8 @@ class Recorder:
             self._torch_error = "torch was not imported to its end"
             return
         self._torch_error = None
-        self._torch_seconds = time.perf_counter() - self._torch_begun
+        self._torch_ready = time.perf_counter()
+        self._torch_seconds = self._torch_ready - self._torch_begun
         self.optimizers.install(sys.modules["torch.optim.optimizer"])
 
     def _on_dataloader(self, module: ModuleType, ran: bool) -> None:
@@ -97,6 +103,10 @@ class Recorder:
 
     def _after_step(self) -> None:
         self.steps.add()
+        if self.steps.count == 1 and (self.batches.count or self.forwards.count):
+            # What came before, such as a validation ahead of the training, was not the loop.
+            self.forward.remove()
+            self.window.restart()
         self._hold_up(self.steps)
 
     def _after_batch(self) -> None:
@@ -104,6 +114,15 @@ class Recorder:
         # Inference has no optimizer: there, the batches of the loader are the steps.
         if not self.steps.count and self.batches.count > 10:
             self._hold_up(self.batches)
+
+    def _after_forward(self) -> None:
+        self.forwards.add()
+        if self.steps.count or self.batches.count:
+            self.forward.remove()
+        elif self.forwards.count > 3:
+            self._hold_up(self.forwards)
+            if self.window.over:
+                self.forward.remove()
 
     def _hold_up(self, steps: Steps) -> None:
         begun = time.perf_counter()
@@ -117,9 +136,14 @@ class Recorder:
         seconds = time.perf_counter() - begun
         self.steps.held_up += seconds
         self.batches.held_up += seconds
+        self.forwards.held_up += seconds
 
     def _checkpoint(self) -> None:
         now = time.perf_counter()
+        if self._torch_ready and now > self._torch_ready + _PATIENCE:
+            self._torch_ready = 0.0
+            if not self.steps.count and not self.batches.count:
+                self.forward.install()
         if now >= self._next_write:
             self.write()
             # Long runs are written less and less often, up to every half minute.
@@ -134,7 +158,7 @@ class Recorder:
         path = os.path.join(self._folder, "session.json")
         try:
             with open(path + ".part", "w", encoding="utf-8", errors="backslashreplace") as file:
-                json.dump(self.as_dict(), file)
+                file.write(json.dumps(self.as_dict()))
             os.replace(path + ".part", path)
         except OSError:
             self._write_every = 30.0
@@ -163,6 +187,7 @@ class Recorder:
             "torch": torch_facts(sys.modules.get("torch"), self._torch_seconds, self._torch_error),
             "steps": self.steps.as_dict(),
             "batches": self.batches.as_dict(),
+            "forwards": self.forwards.as_dict(),
             "optimizers": [use.as_dict() for use in self.optimizers.uses],
             "loaders": [use.as_dict() for use in self.loaders.uses],
             "window": {"state": self.window.state, **self.window.facts},

@@ -45,6 +45,17 @@ class Window:
     def active(self) -> bool:
         return self.state == "active"
 
+    @property
+    def over(self) -> bool:
+        """Whether there was a window, or can be none."""
+        return self.state not in ("waiting", "active")
+
+    def restart(self) -> None:
+        """Forget the window that there was, and wait for one anew."""
+        self.close("begun anew")
+        if self.state == "done":
+            self.state, self.facts = "waiting", {}
+
     def after_step(self, count: int, lengths: List[float], span: float) -> float:
         """A step has ended; starts or ends the window where it is time. Seconds that this took."""
         begun = time.perf_counter()

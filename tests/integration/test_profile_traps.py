@@ -143,3 +143,43 @@ def test_both_plain_and_watched_runs_seed_the_same_numbers(tmp_path):
     )
     done = watched(sys.executable, tmp_path, "script", str(tmp_path / "main.py"))
     assert done.stdout == plain.stdout
+
+
+INFERENCE = """
+import time
+from torch import nn
+net = nn.Sequential(nn.Linear(8, 8), nn.Sequential(nn.ReLU(), nn.Linear(8, 8)))
+until = time.monotonic() + 2.5
+with torch.no_grad():
+    while time.monotonic() < until:
+        net(torch.ones(4, 8))
+        time.sleep(0.002)
+print(len(nn.modules.module._global_forward_hooks), len(nn.modules.module._global_forward_pre_hooks))
+"""
+
+
+def test_inference_without_a_loader_is_profiled_by_calls_of_its_model(tmp_path):
+    done, seen = run(tmp_path, INFERENCE)
+    assert (done.stdout, done.returncode) == ("0 0\n", 0), done.stderr
+    assert (seen["steps"]["count"], seen["batches"]["count"]) == (0, 0)
+    assert seen["window"]["state"] == "done"
+    assert seen["window"]["steps"] == 2
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert sum(event["name"] == "aten::addmm" for event in events) == 4
+
+
+def test_a_validation_before_the_training_is_not_taken_for_the_loop(tmp_path):
+    done, seen = run(
+        tmp_path,
+        """
+from torch.utils.data import DataLoader
+for batch in DataLoader(torch.ones(100, 8), 4):
+    net(batch)
+for _ in range(9):
+    step()
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    assert seen["window"]["state"] == "done"
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert any(event["name"] == "Optimizer.step#SGD.step" for event in events)
