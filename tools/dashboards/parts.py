@@ -257,16 +257,13 @@ def variable(name: str, label: str, query: str, *, several: bool) -> Json:
         "label": label,
         "type": "query",
         "datasource": SOURCE,
-        "definition": query,
         "query": {"query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
         "refresh": 2,
         "sort": 7,
         "multi": several,
         "includeAll": several,
-        "allValue": ".*" if several else None,
-        "current": {},
         "options": [],
-    }
+    } | ({"allValue": ".*"} if several else {})
 
 
 def choice(name: str, label: str, *values: str) -> Json:
@@ -313,7 +310,6 @@ def dashboard(uid: str, title: str, text: str, variables: list[Json], panels: li
         "label": "Data source",
         "type": "datasource",
         "query": "prometheus",
-        "current": {},
         "options": [],
         "refresh": 1,
         "multi": False,
@@ -337,6 +333,10 @@ def dashboard(uid: str, title: str, text: str, variables: list[Json], panels: li
         "asDropdown": True,
         "includeVars": True,
         "keepTime": True,
+        "targetBlank": False,
+        "icon": "external link",
+        "tooltip": "The other dashboards of gpudoctor",
+        "url": "",
     }
     return {
         "uid": uid,
