@@ -15,6 +15,7 @@ from gpudoctor.checks.facts.distributions import Distributions, read_distributio
 from gpudoctor.checks.facts.kernel_log import read_kernel_log
 from gpudoctor.checks.facts.machine import read_machine
 from gpudoctor.checks.script.source import Script
+from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host import probe, tools
 from gpudoctor.host.interpreter import Target
 from gpudoctor.host.libraries import library_path
@@ -29,6 +30,7 @@ _SMI_LIMIT_S = 6.0
 # The probe is stopped this long before the limit, so that its half answer still counts.
 _MARGIN_S = 1.0
 _LOG = logging.getLogger(__name__)
+_LATE = "it did not answer in time"
 _ROOT = Path("/")
 
 
@@ -69,11 +71,15 @@ class _Parts:
         for name, thread in self._threads.items():
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
-                self.missing[name] = "it did not answer in time"
+                self.missing[name] = _LATE
 
 
 def gather(wanted: Wanted, limit_s: float = DEFAULT_LIMIT_S) -> CheckContext:
-    """The context. Returns within `limit_s` seconds, with what had answered by then."""
+    """The context. Returns within `limit_s` seconds, with what had answered by then.
+
+    Raises:
+        GpuDoctorError: what was to be looked at (a recording) cannot be read.
+    """
     until = time.monotonic() + limit_s
     parts = _Parts()
     parts.start("snapshot", lambda: _look(wanted.look))
@@ -97,11 +103,13 @@ def _start_local(parts: _Parts, wanted: Wanted) -> None:
     parts.start("kernel_log", lambda: read_kernel_log(root / "dev/kmsg", root == _ROOT))
 
 
-def _look(look: Callable[[], Snapshot]) -> Snapshot | NvmlFailure:
+def _look(look: Callable[[], Snapshot]) -> Snapshot | NvmlFailure | GpuDoctorError:
     try:
         return look()
     except NvmlUnavailableError as error:
         return NvmlFailure(error.message, error.cause, error.hint, error.code)
+    except GpuDoctorError as error:
+        return error
 
 
 def _probe(target: Target, limit_s: float) -> tuple[Probe, Distributions]:
@@ -123,10 +131,12 @@ def ask_smi(environ: Mapping[str, str], limit_s: float = _SMI_LIMIT_S) -> Tool:
 
 def _context(wanted: Wanted, values: dict[str, Any], missing: dict[str, str]) -> CheckContext:
     looked = values.get("snapshot")
+    if isinstance(looked, GpuDoctorError):
+        raise looked
     answer, installed = values.get("probe", (None, None))
     failure = looked if isinstance(looked, NvmlFailure) else None
     if looked is None:
-        failure = NvmlFailure("the NVIDIA driver does not answer", missing.get("snapshot"))
+        failure = _unanswered(missing.get("snapshot"))
     if failure is not None:
         missing["snapshot"] = failure.message
     return CheckContext(
@@ -145,3 +155,9 @@ def _context(wanted: Wanted, values: dict[str, Any], missing: dict[str, str]) ->
         environ=wanted.environ,
         missing=missing,
     )
+
+
+def _unanswered(reason: str | None) -> NvmlFailure:
+    if reason == _LATE:
+        return NvmlFailure("the NVIDIA driver does not answer", "a call into it did not return")
+    return NvmlFailure("the NVIDIA driver could not be asked", reason)

@@ -90,7 +90,11 @@ def check(
     else:
         report = _report(ctx, chosen, script, python, timeout)
         _show(report, as_json=as_json, as_markdown=as_markdown, verbose=verbose)
-        ctx.exit(_exit_code(report, fail_on))
+        code = _exit_code(report, fail_on)
+        if code is ExitCode.UNAVAILABLE:
+            reasons = dict.fromkeys(entry.reason for entry in report.checks if entry.reason)
+            click.echo(f"nothing could be looked at: {'; '.join(reasons)}", err=True)
+        ctx.exit(code)
 
 
 def _explain(entry: Check) -> None:

@@ -7,8 +7,11 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from gpudoctor.checks import gather as gathering
 from gpudoctor.checks.gather import Wanted, ask_smi, gather
+from gpudoctor.errors import GpuDoctorError
 from gpudoctor.nvml.api import NvmlUnavailableError
 from tests.builders import snapshot
 
@@ -53,6 +56,23 @@ def test_a_driver_that_refuses_says_why(tmp_path):
     ctx = gather(wanted(look, root=tmp_path))
     assert (ctx.nvml_failure.code, ctx.nvml_failure.cause) == (18, "because")
     assert ctx.missing["snapshot"] == "no"
+
+
+def test_a_recording_that_cannot_be_read_is_an_error(tmp_path):
+    def look():
+        raise GpuDoctorError("cut off")
+
+    with pytest.raises(GpuDoctorError, match="cut off"):
+        gather(wanted(look, root=tmp_path))
+
+
+def test_a_look_that_crashes_is_not_called_a_hang(tmp_path):
+    def look():
+        raise RuntimeError("odd driver")
+
+    ctx = gather(wanted(look, root=tmp_path))
+    assert ctx.nvml_failure.message == "the NVIDIA driver could not be asked"
+    assert "odd driver" in ctx.nvml_failure.cause
 
 
 def test_a_part_that_fails_does_not_take_the_others(tmp_path, monkeypatch):

@@ -120,6 +120,34 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 def test_nothing_to_look_at_is_told_by_the_exit_code():
     done = run("--only", "script")
     assert done.returncode == 3
+    assert "nothing could be looked at: no script was given" in done.stderr
+
+
+def test_a_recording_that_is_not_there_is_no_sick_driver(tmp_path):
+    done = run(root=("--replay", str(tmp_path / "absent.jsonl")))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "does not exist" in done.stderr
+
+
+def test_a_recording_is_diagnosed_without_this_machine(tmp_path):
+    recording = str(tmp_path / "demo.jsonl")
+    command = [
+        sys.executable,
+        "-m",
+        "gpudoctor",
+        "--demo",
+        "record",
+        "--duration",
+        "0.3",
+        recording,
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    done = run("--json", root=("--replay", recording))
+    answer = json.loads(done.stdout)
+    groups = {row["id"].partition(".")[0] for row in answer["findings"]}
+    assert "clocks" in groups
+    assert not groups & {"torch", "packages", "container", "limits", "settings"}
 
 
 def test_every_check_is_listed_and_explained():
