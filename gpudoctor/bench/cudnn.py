@@ -178,7 +178,7 @@ def _options(
 
 
 def _machine(facts: Mapping[str, Any]) -> Machine:
-    names = ("device", "device_name", "python", "torch", "cuda", "cudnn", "threads")
+    names = ("device", "device_name", "python", "torch", "cuda", "cudnn", "driver", "threads")
     return Machine(**{name: facts[name] for name in names})
 
 

@@ -54,8 +54,9 @@ def table(
 ) -> Iterator[BenchResult]:
     """The unchanged script first, then the settings in the order in which they were asked for."""
     yield _row(plan, copied, BASELINE, baseline, baseline, 1)
+    comparisons = sum(rounds.failure is None and len(rounds.runs) > 0 for _, rounds in measured)
     for setting, rounds in measured:
-        yield _row(plan, copied, setting, rounds, baseline, len(measured))
+        yield _row(plan, copied, setting, rounds, baseline, comparisons)
 
 
 def _row(
@@ -101,7 +102,7 @@ def _baseline_notes(reference: Sequence[losses.Losses]) -> Iterator[str]:
 
 def _notes(plan: Plan, copied: Path, rounds: Rounds, few: bool) -> Iterator[str]:
     if few:
-        yield f"the budget ended after {len(rounds.runs)} rounds, too few for a claim"
+        yield f"too few rounds for a claim: {len(rounds.runs)}"
     for reason in rounds.runs[0]["could_not"]:
         yield _said(plan, copied, reason)
     own = losses.scatter([run["losses"] for run in rounds.runs])

@@ -41,7 +41,12 @@ def machine_line(machine: Machine | None) -> str:
     """Where it was measured, in one line."""
     if machine is None:
         return "Nothing could be found out about where it ran."
-    named = (("torch", machine.torch), ("CUDA", machine.cuda), ("cuDNN", machine.cudnn))
+    named = (
+        ("torch", machine.torch),
+        ("CUDA", machine.cuda),
+        ("cuDNN", machine.cudnn),
+        ("driver", machine.driver),
+    )
     parts = [f"on {machine.device_name or machine.device}"]
     parts += [f"{name} {value}" for name, value in named if value]
     parts += [f"Python {text(machine.python)}"]

@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 import warnings
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 
 def main() -> None:
@@ -44,9 +44,18 @@ def facts(torch: Any, options: Dict[str, Any]) -> Dict[str, Any]:
         "cuda": torch.version.cuda,
         "cudnn": None if cudnn is None else str(cudnn),
         "hip": getattr(torch.version, "hip", None),
+        "driver": _driver() if on_cuda else None,
         "threads": torch.get_num_threads(),
         "networks": list(NETWORKS),
     }
+
+
+def _driver() -> Optional[str]:
+    try:
+        with open("/sys/module/nvidia/version") as file:
+            return file.read().strip() or None
+    except OSError:
+        return None
 
 
 def measure(torch: Any, options: Dict[str, Any]) -> Dict[str, Any]:

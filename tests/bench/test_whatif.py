@@ -1,0 +1,175 @@
+"""How the what-if runs are planned, on a script whose speed under each setting is made up."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from gpudoctor.bench import whatif
+from gpudoctor.bench.children import Ended
+from gpudoctor.bench.settings import parse
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.bench import Status, Trajectory
+
+
+class MadeUpScript:
+    """Stands for the launcher: `speeds` maps a setting's changes to steps per second, or to a failure."""
+
+    def __init__(self, tmp_path, speeds, *, workers=0, device="cpu", seconds=1.0, **facts):
+        self.folder = tmp_path
+        self.ran = []
+        self._speeds = {json.dumps(dict(changes)): speed for changes, speed in speeds}
+        self._facts = {"losses": [1.0, 0.5], "could_not": [], "operators": [], **facts}
+        self._workers = workers
+        self._device = device
+        self._seconds = seconds
+        self._wobble = 0
+
+    def run(self, part, options, arguments, *, timeout_s, environ):
+        setting = options["setting"]
+        self.ran.append(next(iter(setting.items())))
+        speed = self._speeds.get(json.dumps(setting), 10.0)
+        if isinstance(speed, str):
+            return Ended(1, None, speed, False, self._seconds)
+        self._wobble += 1
+        step = (1 + 0.001 * (self._wobble % 3)) / speed if speed else 0.1
+        changed = [] if "observe" in setting or speed == 0 else [{"what": "x", "site": None}]
+        result = {
+            "how": "stopped",
+            "device": self._device,
+            "device_name": None,
+            "machine": {},
+            "steps": 25,
+            "step_seconds": [step] * 20,
+            "window_seconds": 20 * step,
+            "peak_memory_bytes": 1,
+            "changed": changed,
+            "loaders": [{"num_workers": self._workers}],
+            **self._facts,
+        }
+        return Ended(0, result, "", False, self._seconds)
+
+
+def run(script, tried, **plan):
+    lines = []
+    settings = {"kind": "script", "target": "main.py", "arguments": (), "rounds": 4, **plan}
+    report = whatif.run(whatif.Plan(wanted=parse(tried), **settings), script, lines.append)
+    return report, {row.setting: row for row in report.results}, lines
+
+
+def workers(**speeds):
+    return [({"num_workers": int(name[1:])}, speed) for name, speed in speeds.items()]
+
+
+def test_the_search_ends_where_more_workers_are_clearly_worse(tmp_path):
+    script = MadeUpScript(tmp_path, workers(n1=15.0, n2=30.0, n4=10.0, n8=5.0))
+    _, rows, _ = run(script, "num-workers=0..8")
+    assert rows["num-workers=2"].speedup.faster
+    assert rows["num-workers=4"].notes == ("one run of the search",)
+    assert rows["num-workers=8"].status is Status.SKIPPED
+    assert ("num_workers", 8) not in script.ran
+
+
+def test_one_value_that_is_a_little_worse_does_not_end_the_search(tmp_path):
+    script = MadeUpScript(tmp_path, workers(n1=20.0, n2=17.0, n4=40.0, n8=41.0))
+    _, rows, _ = run(script, "num-workers=0..8")
+    assert rows["num-workers=8"].speedup.faster
+
+
+def test_the_number_of_workers_that_the_script_has_is_not_run_twice(tmp_path):
+    script = MadeUpScript(tmp_path, workers(n0=5.0, n1=8.0, n4=12.0), workers=2)
+    run(script, "num-workers=0..4")
+    assert ("num_workers", 2) not in script.ran
+    assert ("num_workers", 4) in script.ran
+
+
+def test_a_claim_comes_from_the_rounds_and_never_from_the_search(tmp_path):
+    script = MadeUpScript(tmp_path, workers(n1=11.0, n2=20.0))
+    _, rows, _ = run(script, "num-workers=0..2")
+    assert rows["num-workers=1"].speedup is None
+    assert rows["num-workers=2"].speedup.rounds == rows["num-workers=2"].step.rounds == 4
+
+
+def test_rounds_are_interleaved_and_each_starts_elsewhere(tmp_path):
+    script = MadeUpScript(tmp_path, [])
+    run(script, "amp,deterministic", rounds=3)
+    names = [name for name, _ in script.ran[1:]]
+    assert names == [
+        "observe", "amp", "deterministic",
+        "amp", "deterministic", "observe",
+        "deterministic", "observe", "amp",
+    ]  # fmt: skip
+
+
+def test_nothing_gained_is_said_so(tmp_path):
+    report, rows, _ = run(MadeUpScript(tmp_path, []), "amp,deterministic")
+    assert report.verdicts == (
+        "main.py: nothing is gained, as far as can be shown, by amp, deterministic.",
+    )
+    assert rows["amp"].trajectory is Trajectory.EQUAL
+
+
+def test_a_setting_that_fails_or_changes_nothing_is_run_once_and_keeps_its_reason(tmp_path):
+    speeds = [({"amp": True}, "RuntimeError: no bfloat16"), ({"fused": True}, 0)]
+    script = MadeUpScript(tmp_path, speeds, could_not=["it is sealed"])
+    _, rows, _ = run(script, "amp,fused-optimizer,channels-last")
+    assert rows["amp"].status is Status.FAILED
+    assert rows["amp"].reason == "exit code 1: RuntimeError: no bfloat16"
+    assert rows["fused-optimizer"].status is Status.NOT_APPLICABLE
+    assert rows["fused-optimizer"].reason == "it is sealed"
+    assert script.ran.count(("amp", True)) == script.ran.count(("fused", True)) == 1
+
+
+def test_what_needs_cuda_is_tried_only_where_the_script_uses_it(tmp_path):
+    _, rows, _ = run(MadeUpScript(tmp_path, []), "tf32,cudnn-benchmark,pin-memory")
+    assert {row.status for name, row in rows.items() if name != "unchanged"} == {
+        Status.NOT_APPLICABLE
+    }
+    script = MadeUpScript(tmp_path, [], device="cuda:0")
+    _, rows, _ = run(script, "tf32")
+    assert rows["tf32"].status is Status.MEASURED
+
+
+def test_without_a_data_loader_workers_are_not_searched(tmp_path):
+    script = MadeUpScript(tmp_path, [], loaders=[])
+    _, rows, _ = run(script, "num-workers=0..8,prefetch=4")
+    assert rows["num-workers"].reason == "the script makes no DataLoader"
+    assert len(script.ran) == 1 + 4
+
+
+def test_when_the_budget_ends_the_first_settings_keep_their_rounds(tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(whatif.time, "monotonic", lambda: clock.now)
+    script = MadeUpScript(tmp_path, [({"amp": True}, 20.0)], seconds=10.0)
+    plain = script.run
+
+    def timed(*args, **kwargs):
+        clock.now += 10.0
+        return plain(*args, **kwargs)
+
+    script.run = timed
+    _, rows, _ = run(script, "amp,deterministic,channels-last", budget_s=100.0)
+    assert rows["amp"].speedup.faster
+    assert rows["channels-last"].speedup is None
+    assert "too few rounds for a claim: 1" in rows["channels-last"].notes
+    assert clock.now <= 100.0
+
+
+def test_a_script_without_enough_steps_is_an_error_that_says_how_many(tmp_path):
+    script = MadeUpScript(tmp_path, [], step_seconds=[], steps=3, how="finished")
+    with pytest.raises(GpuDoctorError, match="too few optimizer steps to measure: 3"):
+        run(script, "amp")
+
+
+def test_a_run_that_differs_from_itself_is_asked_for_its_seed(tmp_path):
+    script = MadeUpScript(tmp_path, [])
+    plain = script.run
+
+    def unseeded(*args, **kwargs):
+        ended = plain(*args, **kwargs)
+        ended.result["losses"] = [1.0, 0.5 + 0.01 * len(script.ran)]
+        return ended
+
+    script.run = unseeded
+    _, rows, _ = run(script, "amp")
+    assert "is a seed missing?" in rows["unchanged"].notes[0]
