@@ -10,6 +10,7 @@ from gpudoctor.checks.registry import check
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.model.snapshot import DeviceState
 
+NO_PERMISSION = 4
 NOT_LOADED = 9
 LIBRARY_NOT_FOUND = 12
 MISMATCH = 18
@@ -173,13 +174,46 @@ def version_mismatch(ctx: CheckContext) -> Iterator[Finding]:
 )
 def no_permission(ctx: CheckContext) -> Iterator[Finding]:
     """nvmlInit is refused: the device files are not readable and writable for this user."""
-    if failure_of(ctx).code == 4:
+    if failure_of(ctx).code == NO_PERMISSION:
         yield error(
             MACHINE,
             "the driver refuses this user (NVML: insufficient permissions)",
             fix="Look at the mode and group of the device files.",
             run=["ls -l /dev/nvidia*", "id"],
         )
+
+
+@check(
+    "driver.unusable",
+    title="The driver is there and refuses to work",
+    needs=("machine",),
+    tier="B",
+    severity=Severity.ERROR,
+    sources=("https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceEnumvs.html", _CATALOGUE),
+    after=("driver.firmware", "driver.module-flavour", "container.lost-gpu", "xid.log"),
+)
+def unusable(ctx: CheckContext) -> Iterator[Finding]:
+    """The kernel module is loaded or GPUs are on the bus, and nvmlInit fails in a way that has no simple
+    cause: a GPU that could not be started, firmware, a broken installation."""
+    failure, machine = failure_of(ctx), ctx.the_machine()
+    loaded = "nvidia" in machine.kernel.modules
+    if failure.code in (MISMATCH, NO_PERMISSION, LIBRARY_NOT_FOUND) or _is_hang(failure):
+        return
+    if failure.code == NOT_LOADED and not loaded:
+        return
+    if machine.pci_gpus or loaded:
+        yield error(
+            MACHINE,
+            failure.message,
+            *([failure.cause] if failure.cause else []),
+            f"kernel module nvidia: {machine.kernel.module_version or 'not loaded'}",
+            fix=failure.hint or "Read the kernel log for NVRM lines; then reinstall the driver.",
+            run=_REPORT,
+        )
+
+
+def _is_hang(failure: NvmlFailure) -> bool:
+    return failure.code is None and "not answer" in failure.message
 
 
 @check(
@@ -196,7 +230,7 @@ def hangs(ctx: CheckContext) -> Iterator[Finding]:
     the driver will hang as well, nvidia-smi among them."""
     if ctx.snapshot is None:
         failure = failure_of(ctx)
-        if failure.code is None and "not" in failure.message and "answer" in failure.message:
+        if _is_hang(failure):
             yield error(
                 MACHINE,
                 "the NVIDIA driver does not answer",
