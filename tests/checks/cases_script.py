@@ -30,7 +30,9 @@ def loop(each: str = "pass", before: str = "", after: str = "", backward: str = 
     return script(LOOP.format(each=each, before=put(before), after=put(after), backward=backward))
 
 
-def evaluation(decorator: str = "", inside: str = "out = model(x)", call: str = "") -> object:
+def evaluation(
+    decorator: str = "", inside: str = "out = model(x)", call: str = "evaluate(net, data)"
+) -> object:
     return script(
         f"""
 import torch
@@ -260,6 +262,7 @@ CASES: list[Case] = [
     ("script.scheduler-order", loop(after="scheduler.step()"), None),
     ("script.scheduler-order", loop("scheduler.step()"), None),
     ("script.evaluation-gradients", evaluation(), "records gradients"),
+    ("script.evaluation-gradients", evaluation(call=""), None),
     ("script.evaluation-gradients", evaluation("@torch.no_grad()"), None),
     ("script.evaluation-gradients", evaluation("@smart_inference_mode()"), None),
     (

@@ -179,7 +179,8 @@ def _records(script: Script, loop: Loop, model: str, function: Function | None) 
 
 
 def _wrapped(script: Script, function: Function) -> bool:
-    """Whether the function is run without gradients by its callers, or may be: a method of a class."""
+    """Whether its callers run the function without gradients, or may: those of a method, or of a function
+    that this file does not call, are not known."""
     if without_gradient(script, function.body[0]):
         return True
     if any(isinstance(above, ast.ClassDef) for above in script.ancestors(function)):
@@ -191,4 +192,4 @@ def _wrapped(script: Script, function: Function) -> bool:
         and node.id == function.name
         and isinstance(node.ctx, ast.Load)
     ]
-    return any(without_gradient(script, use) for use in uses)
+    return not uses or any(without_gradient(script, use) for use in uses)
