@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -18,19 +16,13 @@ if TYPE_CHECKING:
     from gpudoctor.reclaim.execute import Step
 
 SIGNALS = ("INT", "TERM", "KILL", "HUP", "QUIT", "USR1", "USR2")
-_USUAL_GRACE_S = 10.0
 
 
 def steps(name: str | None = None, grace_s: float | None = None) -> tuple[Step, ...]:
     """The usual ladder, or the one signal of that name; `grace_s` replaces the usual patience."""
-    from gpudoctor.reclaim.execute import LADDER, Step
+    from gpudoctor.reclaim import ending
 
-    ladder: tuple[Step, ...] = LADDER
-    if name is not None:
-        wanted = signal.Signals[f"SIG{name.upper()}"]
-        usual = next((one.grace_s for one in LADDER if one.signal is wanted), _USUAL_GRACE_S)
-        ladder = (Step(wanted, usual),)
-    return ladder if grace_s is None else tuple(replace(step, grace_s=grace_s) for step in ladder)
+    return ending.steps(name, grace_s)
 
 
 def end_and_watch(
@@ -44,9 +36,8 @@ def end_and_watch(
 ) -> KillReport:
     """Plans, asks (unless `yes`), ends, and watches the memory come back where `see` can look."""
     from gpudoctor.model.ending import KillReport
-    from gpudoctor.reclaim.execute import end
+    from gpudoctor.reclaim.ending import carry_out
     from gpudoctor.reclaim.plan import plan
-    from gpudoctor.reclaim.returned import watch_memory
 
     before = see() if see else None
     targets = plan(pids, before)
@@ -56,11 +47,7 @@ def end_and_watch(
         _announce(targets)
     if not yes:
         _ask()
-    endings = end(targets, ladder)
-    if see is None or before is None:
-        return KillReport(False, targets, endings)
-    memory, waited = watch_memory(before, {target.pid for target in targets}, see)
-    return KillReport(False, targets, endings, memory, waited)
+    return carry_out(targets, ladder, before, see)
 
 
 def is_over(ending: Ending) -> bool:
