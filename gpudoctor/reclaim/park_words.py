@@ -38,7 +38,7 @@ _AFTERWARDS = {
     ),
     ParkOutcome.UNKNOWN: (
         "what became of it is not known",
-        "Look again with `gpudoctor unpark {pid} --dry-run`, and in `dmesg` for Xid lines.",
+        "`gpudoctor unpark {pid}` asks again and brings it back; see `dmesg` for Xid lines, too.",
     ),
     ParkOutcome.DIED: ("the process died of it", None),
 }

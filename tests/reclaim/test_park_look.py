@@ -88,7 +88,9 @@ def test_a_wait_for_the_disk_that_passes_is_no_obstacle(tmp_path):
     stat = tmp_path / "proc" / "10" / "stat"
     asleep = stat.read_text()
     stat.write_text(asleep.replace(") S ", ") D "))
-    timer = threading.Timer(0.3, stat.write_text, [asleep])
+    calm = tmp_path / "calm"
+    calm.write_text(asleep)
+    timer = threading.Timer(0.3, calm.replace, [stat])
     timer.start()
     try:
         assert look(10, snapshot(device(0)), tmp_path / "proc").process.state == "S"
