@@ -1,4 +1,7 @@
-"""The application: takes snapshots from the feed and hands each to the screen that is shown."""
+"""The application: takes snapshots from the feed and hands each to the screen that is shown.
+
+Screens other than the first are imported when they are opened, so that the first frame comes sooner.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,6 @@ from gpudoctor.present.glyphs import UNICODE, Glyphs
 from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid
 from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived, VerdictFeed, VerdictsArrived
 from gpudoctor.tui.history import History
-from gpudoctor.tui.screens.events import EventsScreen
-from gpudoctor.tui.screens.help import HelpScreen
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.screens.overview import OverviewScreen
 from gpudoctor.tui.themes import NAMES, THEMES, VARIABLES, following
@@ -106,11 +107,15 @@ class GpuDoctorApp(App[None]):
 
     def action_help(self) -> None:
         """The keys of the screen that is shown."""
+        from gpudoctor.tui.screens.help import HelpScreen
+
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
     def action_events(self) -> None:
         """All that the driver told since the start."""
+        from gpudoctor.tui.screens.events import EventsScreen
+
         if not isinstance(self.screen, EventsScreen):
             self.push_screen(EventsScreen())
 

@@ -18,10 +18,7 @@ from gpudoctor.present.host import host_cells, title_cells
 from gpudoctor.present.processes import Order
 from gpudoctor.present.remarks import Remark, remarks
 from gpudoctor.present.verdicts import verdict_of
-from gpudoctor.tui.screens.device import DeviceScreen
 from gpudoctor.tui.screens.live import LiveScreen
-from gpudoctor.tui.screens.process import ProcessScreen
-from gpudoctor.tui.screens.sort import SortScreen
 from gpudoctor.tui.widgets.graphs import Graphs, Series, tile
 from gpudoctor.tui.widgets.grid import Grid
 from gpudoctor.tui.widgets.keybar import KeyBar
@@ -187,6 +184,8 @@ class OverviewScreen(LiveScreen):
 
     def action_sort(self) -> None:
         """Choose the column to sort by."""
+        from gpudoctor.tui.screens.sort import SortScreen
+
         self.app.push_screen(SortScreen(self._order), self._sorted)
 
     def action_sort_by(self, key: str) -> None:
@@ -219,6 +218,10 @@ class OverviewScreen(LiveScreen):
     def on_grid_opened(self, event: Grid.Opened) -> None:
         """Open the details of a GPU or a process."""
         if event.grid.id == "processes":
+            from gpudoctor.tui.screens.process import ProcessScreen
+
             self.app.push_screen(ProcessScreen(event.key))
         else:
+            from gpudoctor.tui.screens.device import DeviceScreen
+
             self.app.push_screen(DeviceScreen(event.key))
