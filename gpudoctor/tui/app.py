@@ -13,9 +13,10 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from gpudoctor.model.orphan import Orphan
+from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import UNICODE, Glyphs
-from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid
+from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid, verdict_of
 from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived, VerdictFeed, VerdictsArrived
 from gpudoctor.tui.history import History
 from gpudoctor.tui.screens.live import LiveScreen
@@ -54,6 +55,7 @@ class GpuDoctorApp(App[None]):
         self.snapshot: Snapshot | None = None
         self.paused = False
         self.verdicts: Verdicts = NO_VERDICTS
+        self.see = next_look(feed)
         self._feed = feed
         self._watch = watch
         self._mailbox = Mailbox(lambda: self.post_message(SnapshotArrived()))
@@ -95,6 +97,11 @@ class GpuDoctorApp(App[None]):
         if not self.paused:
             self._show()
 
+    def judged(self, process: GpuProcess) -> Orphan | None:
+        """The latest verdict on a process, also where nothing speaks against it."""
+        latest = self._watch.latest if self._watch is not None else ()
+        return verdict_of(process, {one.pid: one for one in latest})
+
     def _show(self) -> None:
         # A screen that is still being put together shows the newest snapshot once it is.
         if isinstance(self.screen, LiveScreen) and self.screen.ready:
@@ -114,7 +121,8 @@ class GpuDoctorApp(App[None]):
 
     def action_events(self) -> None:
         """All that the driver told since the start."""
-        from gpudoctor.tui.screens.events import EventsScreen
+        from gpudoctor.tui.looking import next_look
+from gpudoctor.tui.screens.events import EventsScreen
 
         if not isinstance(self.screen, EventsScreen):
             self.push_screen(EventsScreen())

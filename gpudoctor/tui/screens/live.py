@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from textual.screen import Screen
 
+from gpudoctor.model.orphan import Orphan
+from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import Glyphs
 from gpudoctor.present.verdicts import Verdicts
@@ -20,6 +23,11 @@ class Doctor(Protocol):
     snapshot: Snapshot | None
     paused: bool
     verdicts: Verdicts
+    see: Callable[[], Snapshot]
+
+    def judged(self, process: GpuProcess) -> Orphan | None:
+        """The latest verdict on a process, also where nothing speaks against it."""
+        ...
 
 
 class LiveScreen(Screen[None]):

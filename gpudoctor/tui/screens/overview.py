@@ -11,6 +11,7 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Label
 
 from gpudoctor import units
+from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import DeviceState, Snapshot
 from gpudoctor.present import devices, processes
 from gpudoctor.present.cells import Cell, Level
@@ -43,6 +44,8 @@ class OverviewScreen(LiveScreen):
         Binding("P", "sort_by('cpu')", "Sort by CPU", show=False),
         Binding("N", "sort_by('pid')", "Sort by pid", show=False),
         Binding("T", "sort_by('age')", "Sort by age", show=False),
+        Binding("k,f9", "act", "Act", key_display="k"),
+        Binding("x", "explain", "Explain", show=False),
         Binding("w", "window", "Window"),
         Binding("escape", "clear", "Clear the filter", show=False),
         Binding("tab", "app.focus_next", "Other table", show=False),
@@ -72,6 +75,7 @@ class OverviewScreen(LiveScreen):
     def on_mount(self) -> None:
         """Give the keys to the processes."""
         self.query_one("#filter-bar").display = False
+        self.query_one("#filter", Input).cursor_blink = False
         self._table.mark_sorted(self._order.key, self._order.down)
         self.query_one("#title", Lines).show((title_cells(None),))
 
@@ -205,6 +209,18 @@ class OverviewScreen(LiveScreen):
             self._table.mark_sorted(order.key, order.down)
             self.catch_up()
 
+    def action_act(self) -> None:
+        """Choose what to do to the process under the cursor."""
+        open_acts(self, self._chosen())
+
+    def action_explain(self) -> None:
+        """Why the process under the cursor is, or is not, left over."""
+        perform(self, self._chosen(), "x")
+
+    def _chosen(self) -> list[GpuProcess]:
+        rows = self.doctor.snapshot.processes if self.doctor.snapshot else ()
+        return [row for row in rows if processes.row_key(row) == self._table.selected]
+
     def action_window(self) -> None:
         """Show a longer time in the graphs, then the shortest again."""
         self._step = _STEPS[(_STEPS.index(self._step) + 1) % len(_STEPS)]
@@ -222,6 +238,7 @@ class OverviewScreen(LiveScreen):
 
             self.app.push_screen(ProcessScreen(event.key))
         else:
-            from gpudoctor.tui.screens.device import DeviceScreen
+            from gpudoctor.tui.screens.acts import open_acts, perform
+from gpudoctor.tui.screens.device import DeviceScreen
 
             self.app.push_screen(DeviceScreen(event.key))

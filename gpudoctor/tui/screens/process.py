@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
 from gpudoctor import units
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
@@ -9,6 +13,7 @@ from gpudoctor.present.facts import Fact, process_facts
 from gpudoctor.present.host import title_cells
 from gpudoctor.present.processes import row_key
 from gpudoctor.present.verdicts import verdict_of
+from gpudoctor.tui.screens.acts import open_acts, perform
 from gpudoctor.tui.screens.facts import FactsScreen
 from gpudoctor.tui.widgets.lines import Lines
 
@@ -16,15 +21,22 @@ from gpudoctor.tui.widgets.lines import Lines
 class ProcessScreen(FactsScreen):
     """Stays with its process and says when it has ended, even if its pid is used again."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k,f9", "act", "Act", key_display="k"),
+        Binding("x", "explain", "Explain"),
+    ]
+
     def __init__(self, key: str) -> None:
         super().__init__()
         self._key = key
         self._last: GpuProcess | None = None
+        self._there = False
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show the process, or that it is gone with what was known last."""
         self.query_one(Lines).show((title_cells(snapshot, self.doctor.paused),))
         found = next((row for row in snapshot.processes if row_key(row) == self._key), None)
+        self._there = found is not None
         if found is None:
             facts = process_facts(self._last, snapshot.taken_at) if self._last else ()
             self.show_facts(
@@ -44,3 +56,14 @@ class ProcessScreen(FactsScreen):
         most = max((value for value in values if value is not None), default=0.0)
         shares = [None if value is None else value / most if most else 0.0 for value in values]
         self.show_history(f"GPU memory, full height is {units.data_size(most)}", shares)
+
+    def action_act(self) -> None:
+        """Choose what to do to it."""
+        open_acts(self, self._rows())
+
+    def action_explain(self) -> None:
+        """Why it is, or is not, left over."""
+        perform(self, self._rows(), "x")
+
+    def _rows(self) -> list[GpuProcess]:
+        return [self._last] if self._last is not None and self._there else []
