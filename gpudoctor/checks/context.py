@@ -11,6 +11,7 @@ from gpudoctor.checks.facts.kernel_log import KernelLog
 from gpudoctor.checks.facts.machine import MachineFacts
 from gpudoctor.checks.script.source import Script
 from gpudoctor.model.environment import LibraryPathEntry, SystemReport, Tool, Toolkit
+from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.probe import Probe, TorchBuild, TorchCuda
 from gpudoctor.model.snapshot import Device, DeviceState, Snapshot
 
@@ -48,6 +49,7 @@ class CheckContext:
     nvidia_smi: Tool | None = None
     library_path: tuple[LibraryPathEntry, ...] | None = None
     distributions: Distributions | None = None
+    orphans: tuple[Orphan, ...] | None = None
     kernel_log: KernelLog | None = None
     script: Script | None = None
     environ: Mapping[str, str] = field(default_factory=dict)

@@ -21,9 +21,12 @@ from gpudoctor.host.interpreter import Target
 from gpudoctor.host.libraries import library_path
 from gpudoctor.host.system import system_report
 from gpudoctor.model.environment import Tool
+from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.probe import Probe
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.nvml.api import NvmlUnavailableError
+from gpudoctor.reclaim.looking import local_look, played_look
+from gpudoctor.reclaim.orphans import Look, judge
 
 DEFAULT_LIMIT_S = 11.0
 _SMI_LIMIT_S = 6.0
@@ -68,10 +71,15 @@ class _Parts:
 
     def wait(self, until: float) -> None:
         """Until all have ended, or the moment `until` of the monotonic clock."""
-        for name, thread in self._threads.items():
-            thread.join(max(0.0, until - time.monotonic()))
-            if thread.is_alive():
-                self.missing[name] = _LATE
+        waited: set[str] = set()
+        # A part may start another one while it runs.
+        while left := [name for name in list(self._threads) if name not in waited]:
+            for name in left:
+                waited.add(name)
+                thread = self._threads[name]
+                thread.join(max(0.0, until - time.monotonic()))
+                if thread.is_alive():
+                    self.missing[name] = _LATE
 
 
 def gather(wanted: Wanted, limit_s: float = DEFAULT_LIMIT_S) -> CheckContext:
@@ -82,7 +90,7 @@ def gather(wanted: Wanted, limit_s: float = DEFAULT_LIMIT_S) -> CheckContext:
     """
     until = time.monotonic() + limit_s
     parts = _Parts()
-    parts.start("snapshot", lambda: _look(wanted.look))
+    parts.start("snapshot", lambda: _look(wanted.look, parts))
     if wanted.local:
         _start_local(parts, wanted)
     target = wanted.target
@@ -103,13 +111,21 @@ def _start_local(parts: _Parts, wanted: Wanted) -> None:
     parts.start("kernel_log", lambda: read_kernel_log(root / "dev/kmsg", root == _ROOT))
 
 
-def _look(look: Callable[[], Snapshot]) -> Snapshot | NvmlFailure | GpuDoctorError:
+def _look(look: Callable[[], Snapshot], parts: _Parts) -> Snapshot | NvmlFailure | GpuDoctorError:
     try:
-        return look()
+        snapshot = look()
     except NvmlUnavailableError as error:
         return NvmlFailure(error.message, error.cause, error.hint, error.code)
     except GpuDoctorError as error:
         return error
+    parts.start("orphans", lambda: _orphans(snapshot))
+    return snapshot
+
+
+def _orphans(snapshot: Snapshot) -> tuple[Orphan, ...]:
+    """What is left over, as far as one look can tell; doubtful processes would have to be watched."""
+    host = local_look if snapshot.source == "nvml" else played_look
+    return judge(Look(snapshot, host(snapshot)))
 
 
 def _probe(target: Target, limit_s: float) -> tuple[Probe, Distributions]:
@@ -150,6 +166,7 @@ def _context(wanted: Wanted, values: dict[str, Any], missing: dict[str, str]) ->
         nvidia_smi=values.get("nvidia_smi"),
         library_path=values.get("library_path"),
         distributions=installed,
+        orphans=values.get("orphans"),
         kernel_log=values.get("kernel_log"),
         script=wanted.script,
         environ=wanted.environ,

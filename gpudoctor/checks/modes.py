@@ -1,35 +1,16 @@
-"""How a GPU is shared: compute mode, MIG, and the memory that others hold."""
+"""How a GPU is shared: compute mode and MIG."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from gpudoctor.checks.context import CheckContext
 from gpudoctor.checks.make import error, gpu, info, torch_issue, warning
+from gpudoctor.checks.memory import holder_line, processes_on
 from gpudoctor.checks.registry import check
 from gpudoctor.model.finding import Finding, Severity
-from gpudoctor.model.process import GpuProcess
-from gpudoctor.model.selection import unlisted
-from gpudoctor.model.snapshot import Device, Snapshot
-from gpudoctor.units import data_size
 
 _MIG_GUIDE = "https://docs.nvidia.com/datacenter/tesla/mig-user-guide/"
-_MOSTLY = 0.5
-
-
-def _on(snapshot: Snapshot, device: Device) -> list[GpuProcess]:
-    return [p for p in snapshot.processes if any(use.uuid == device.uuid for use in p.gpus)]
-
-
-def _held(process: GpuProcess, device: Device) -> int | None:
-    amounts = [u.memory_used_bytes for u in process.gpus if u.uuid == device.uuid]
-    return None if any(a is None for a in amounts) else sum(a or 0 for a in amounts)
-
-
-def _line(process: GpuProcess, device: Device) -> str:
-    who = process.user or "unknown user"
-    return f"pid {process.pid} ({process.name or 'unknown'}, {who}): {data_size(_held(process, device))}"
 
 
 @check(
@@ -45,7 +26,7 @@ def compute_mode(ctx: CheckContext) -> Iterator[Finding]:
     and the second gets "all CUDA-capable devices are busy or unavailable"."""
     for device, mode in ctx.reporting(lambda d: d.health.compute_mode):
         reset = [f"sudo nvidia-smi -i {device.index} -c DEFAULT"]
-        holders = [_line(p, device) for p in _on(ctx.the_snapshot(), device)]
+        holders = [holder_line(p, device) for p in processes_on(ctx.the_snapshot(), device)]
         if mode == "prohibited":
             yield error(
                 gpu(device),
@@ -146,73 +127,3 @@ def mig_pending(ctx: CheckContext) -> Iterator[Finding]:
                 fix="Reset the GPU when nothing runs on it, or reboot.",
                 run=[f"sudo nvidia-smi --gpu-reset -i {device.index}"],
             )
-
-
-@check(
-    "memory.held",
-    title="Most of a GPU's memory is in use",
-    needs=("gpus",),
-    tier="B",
-    severity=Severity.WARNING,
-    sources=(torch_issue(3871),),
-)
-def memory_held(ctx: CheckContext) -> Iterator[Finding]:
-    """More than half of a GPU's memory is held by processes. A job that needs the whole GPU runs out of
-    memory there, whatever its own size says."""
-    full = [
-        (device, used, total, holders)
-        for device, (used, total) in ctx.reporting(_used_of_total)
-        if used / total > _MOSTLY and (holders := _on(ctx.the_snapshot(), device))
-    ]
-    if not full:
-        return
-    evidence = [
-        f"GPU {device.index}: {data_size(used)} of {data_size(total)}; {_line(process, device)}"
-        for device, used, total, holders in full
-        for process in holders
-    ]
-    foreign = any(p.uid not in (None, os.getuid()) for *_, holders in full for p in holders)
-    yield (warning if foreign else info)(
-        f"GPU {', '.join(str(device.index) for device, *_ in full)}",
-        "more than half of the memory is in use" + (" by other users" if foreign else ""),
-        *evidence,
-        fix="Choose another GPU, or ask the owners of these processes.",
-        run=["gpudoctor ps --sort memory"],
-    )
-
-
-@check(
-    "memory.unexplained",
-    title="Memory that no living process holds",
-    needs=("gpus",),
-    tier="B",
-    severity=Severity.WARNING,
-    sources=(torch_issue(4293), torch_issue(4031)),
-)
-def memory_unexplained(ctx: CheckContext) -> Iterator[Finding]:
-    """The GPU says that memory is used and names no process for it that lives here. Either a process
-    in another container holds it, or one that ended badly left it behind."""
-    ctx.reporting(_used_of_total)
-    snapshot = ctx.the_snapshot()
-    for gap in unlisted(snapshot):
-        device = snapshot.device(gap.uuid)
-        if device is None or device.mig.enabled:
-            continue
-        yield warning(
-            gpu(device),
-            f"{data_size(gap.memory_used_bytes)} are in use that no process in sight holds",
-            f"in use: {data_size(device.memory.used_bytes)}",
-            *(_line(process, device) for process in _on(snapshot, device)),
-            fix="Look for processes in other containers and for leftovers; where nobody holds the "
-            "device files, reset the GPU.",
-            run=["gpudoctor orphans", f"sudo fuser -v /dev/nvidia{_minor(device)}"],
-        )
-
-
-def _minor(device: Device) -> int:
-    return device.index if device.facts.minor_number is None else device.facts.minor_number
-
-
-def _used_of_total(device: Device) -> tuple[int, int] | None:
-    used, total = device.memory.used_bytes, device.memory.total_bytes
-    return None if used is None or not total else (used, total)

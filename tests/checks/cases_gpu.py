@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from gpudoctor.checks.context import CheckContext
 from gpudoctor.checks.facts.machine import PciFunction
+from gpudoctor.model.orphan import Offer, Orphan, Reason, Verdict, Weight
 from gpudoctor.model.probe import CudaDevice, CudaDriver
+from gpudoctor.model.process import ProcessKey
 from gpudoctor.model.readings import (
     ClockReading,
     HealthReading,
@@ -59,6 +61,14 @@ def near_cpus(first: int) -> CheckContext:
 def held(used: int, amount: int | None) -> CheckContext:
     device = gpu(memory=MemoryReading(80 * GIB, used, 80 * GIB - used))
     return gpus(device, processes=(process(used=amount),))
+
+
+def left_over(verdict: Verdict) -> CheckContext:
+    reason = Reason("launcher.gone", Weight.HIGH, "its launcher is gone", "/proc/4711/stat")
+    offer = Offer("kill", "gpudoctor kill 4711", "End it.")
+    key = ProcessKey(4711, AT)
+    one = Orphan(4711, key, verdict, (reason,), (offer,), 8 * GIB, (1,), "python", user="ana")
+    return healthy(orphans=(one,))
 
 
 def event(code: int) -> CheckContext:
@@ -133,6 +143,9 @@ CASES: list[Case] = [
     ("mig.pending", mig(), None),
     ("memory.held", held(60 * GIB, 59 * GIB), "more than half"),
     ("memory.held", held(30 * GIB, 29 * GIB), None),
+    ("memory.orphans", left_over(Verdict.ORPHAN), "holds 8.0 GiB"),
+    ("memory.orphans", left_over(Verdict.SUSPECT), "may be left over"),
+    ("memory.orphans", left_over(Verdict.IN_USE), None),
     ("memory.unexplained", held(30 * GIB, 10 * GIB), "20.0 GiB"),
     ("memory.unexplained", held(30 * GIB, 29 * GIB + GIB // 2), None),
     ("memory.unexplained", held(30 * GIB, None), None),
@@ -192,7 +205,8 @@ READ_FROM_GPU = tuple(
     dict.fromkeys(
         name
         for name, _, _ in CASES
-        if name.startswith(
+        if name != "memory.orphans"
+        and name.startswith(
             ("clocks.", "ecc.", "mig.", "gpu.", "memory.", "links.pcie", "links.nvlink")
         )
     )

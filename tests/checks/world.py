@@ -242,6 +242,7 @@ def healthy(**changes: Any) -> CheckContext:
         nvidia_smi=Tool("nvidia-smi", "/usr/bin/nvidia-smi"),
         library_path=(),
         distributions=packages(),
+        orphans=(),
         kernel_log=KernelLog("/dev/kmsg", ("NVRM: loading NVIDIA UNIX Open Kernel Module",)),
         environ={"HOME": "/", "PATH": "/nowhere"},
     )
