@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from tests.integration.terminal import GPUDOCTOR, Terminal
-from tests.nvml_sim.presets import FIRST_PID
+from tests.nvml_sim.presets import FIRST_PID, eight_h100
 
 pytestmark = [
     pytest.mark.integration,
@@ -129,6 +131,26 @@ def test_a_lost_gpu_and_an_xid_are_told(nvml_sim):
         terminal.wait(lambda text: "lost" in row_of(text, 5))
         terminal.type("e")
         terminal.wait("restart the machine")
+
+
+def test_a_real_process_that_is_left_over_is_marked_with_the_reason_and_the_way_out(nvml_sim):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(120)", "ipykernel_launcher"],
+        env={**os.environ, "JPY_PARENT_PID": str(gone.pid)},
+    )
+    try:
+        nvml_sim.use(eight_h100(pids=[kernel.pid]))
+        with Terminal(GPUDOCTOR, env=nvml_sim.env, width=120, height=50) as terminal:
+            terminal.wait(f"pid {kernel.pid} of")
+            assert re.search(rf"^ +{kernel.pid} .* orphan ", terminal.text(), re.MULTILINE)
+            terminal.type("Enter")
+            terminal.wait(f"gpudoctor kill {kernel.pid}")
+            assert "Jupyter kernel whose server is gone" in terminal.text()
+    finally:
+        kernel.kill()
+        kernel.wait()
 
 
 def test_without_a_driver_the_reason_is_told_and_nothing_is_painted(tmp_path):
