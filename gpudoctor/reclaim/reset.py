@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.host.holders import PROC, gpu_files, minors
 from gpudoctor.model.condition import refused
 from gpudoctor.model.reset import ResetOutcome, ResetReport, ResetTarget
 from gpudoctor.model.snapshot import Device, DeviceState, Snapshot
@@ -83,6 +84,9 @@ def reset(scene: Scene, see: Callable[[], Snapshot], *, limit_s: float) -> Reset
     report = checked(scene)
     if report.outcome is ResetOutcome.REFUSED:
         return report
+    if minors(gpu_files(PROC, os.getpid()) or ()):
+        held = "gpudoctor itself still has a GPU open, because the driver did not let go of it"
+        return msgspec.structs.replace(report, outcome=ResetOutcome.NOT_RESET, detail=held)
     begun = time.monotonic()
     ran = _run_all(commands(scene), limit_s)
     outcome, detail, hint = _judged(ran, scene, see, limit_s)
