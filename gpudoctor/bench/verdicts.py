@@ -80,7 +80,7 @@ def _of_script(results: Sequence[BenchResult]) -> Iterator[str]:
         names = ", ".join(result.setting for result in measured)
         yield f"nothing is gained, as far as can be shown, by {names}"
     else:
-        yield "no setting could be compared with the unchanged run"
+        yield "no setting could be compared with the unchanged run often enough for a claim"
     operators = [o for r in results for o in r.operators]
     if operators:
         places = (f"{o.name} ({o.source_line})" if o.source_line else o.name for o in operators)

@@ -100,7 +100,9 @@ def run(plan: Plan, launch: Launcher, progress: Progress) -> BenchReport:
     if best is not None:
         candidates.insert(0, best)
     baseline, measured = _measure(session, candidates)
-    results = tuple(table(plan, launch.folder / "cwd", baseline, measured)) + tuple(session.rows)
+    # What the search measured before what was not measured at all.
+    others = sorted(session.rows, key=lambda row: row.status is not Status.MEASURED)
+    results = (*table(plan, launch.folder / "cwd", baseline, measured), *others)
     return BenchReport(
         kind=BenchKind.WHAT_IF,
         machine=_machine(facts),
@@ -215,6 +217,8 @@ def _measure(
         live = [pair for pair in all_of if pair[1].failure is None]
         if number:
             live = _affordable(session, live, number, begun)
+        if number and len(live) < 2:
+            break
         for place in range(len(live)):
             setting, rounds = live[(place + number) % len(live)]
             if session.left < 0:

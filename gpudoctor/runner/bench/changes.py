@@ -36,11 +36,13 @@ def _backend(switches: Dict[str, Tuple[Any, str, bool]], counter: Counter, f: Fi
 
     def again() -> None:
         for text, (holder, attribute, value) in switches.items():
-            if getattr(holder, attribute) != value:
-                f.refuse(
-                    f"the script itself sets {text} to {not value}; it was set back after step 1"
-                )
-                setattr(holder, attribute, value)
+            try:
+                if getattr(holder, attribute) != value:
+                    setattr(holder, attribute, value)
+                    f.refuse(f"the script sets {text} itself; it was set back after step 1")
+            except RuntimeError as error:
+                # torch refuses the older names of these switches once a script has used the newer.
+                f.refuse(f"{text}: {error}")
 
     counter.on_first_step.append(again)
 
