@@ -11,6 +11,7 @@ import click
 
 from gpudoctor.cli.sources import open_machine
 from gpudoctor.daemon.inspector import Inspector
+from gpudoctor.daemon.journal import Journal
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.listen import bind, bound, parse, release
 from gpudoctor.daemon.textfile import Textfile
@@ -34,13 +35,14 @@ def open_sampler(ctx: click.Context, ledger: Ledger, machines: ExitStack) -> Sam
 
 
 def inspect(interval_s: float, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:
-    """What runs the checks, if it shall."""
+    """What logs changes, and what runs the checks if it shall."""
+    journal = Journal()
     if not interval_s:
-        return []
-    inspector = Inspector(ledger, interval_s=interval_s)
+        return [journal.add]
+    inspector = Inspector(ledger, interval_s=interval_s, tell=journal.add_inspection)
     inspector.start()
     stack.callback(inspector.stop)
-    return [inspector.add]
+    return [journal.add, inspector.add]
 
 
 def record(path: Path | None, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:

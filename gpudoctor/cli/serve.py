@@ -82,6 +82,7 @@ def serve(ctx: click.Context, /, **options: Any) -> None:
     config = ctx.obj["config"]
     settings = load(Path(config) if config else None).serve
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("gpudoctor.daemon").setLevel(logging.INFO)
     _serve(ctx, chosen, settings)
 
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from gpudoctor.checks.context import CheckContext
@@ -32,13 +33,17 @@ _LOG = logging.getLogger(__name__)
 
 
 class Inspector:
-    """`add` is a Sampler's subscriber. What is found goes to the Ledger, every `interval_s` seconds.
+    """`add` is a Sampler's subscriber. What is found goes to the Ledger, every `interval_s` seconds,
+    and to `tell`.
 
     It reads and judges; it never acts.
     """
 
-    def __init__(self, ledger: Ledger, *, interval_s: float) -> None:
+    def __init__(
+        self, ledger: Ledger, *, interval_s: float, tell: Callable[[Inspection], None] | None = None
+    ) -> None:
         self._ledger = ledger
+        self._tell = tell
         self._interval_s = interval_s
         self._seen: deque[Snapshot] = deque(maxlen=_KEPT_SNAPSHOTS)
         self._before: Look | None = None
@@ -75,7 +80,10 @@ class Inspector:
                 continue
             wait = self._interval_s
             try:
-                self._ledger.add_inspection(self.inspect(view.snapshot))
+                found = self.inspect(view.snapshot)
+                self._ledger.add_inspection(found)
+                if self._tell is not None:
+                    self._tell(found)
             except Exception:  # noqa: BLE001 - whatever it is, the samples must go on
                 # The time of the last inspection, which stands still, tells it in the metrics.
                 if not self._failed:
