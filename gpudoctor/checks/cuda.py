@@ -87,6 +87,7 @@ def _has_gpu(ctx: CheckContext) -> bool:
     "driver.uvm",
     title="The unified-memory module is not usable",
     needs=("machine",),
+    uses=("python",),
     tier="A",
     severity=Severity.ERROR,
     sources=(torch_issue(88639), torch_issue(49081), torch_issue(49327)),
@@ -123,6 +124,7 @@ def uvm(ctx: CheckContext) -> Iterator[Finding]:
     "driver.fabric-manager",
     title="The NVSwitch fabric is not ready",
     needs=("machine",),
+    uses=("python",),
     tier="A",
     severity=Severity.ERROR,
     sources=(

@@ -18,6 +18,7 @@ ENTRY_POINTS = "gpudoctor.checks"
 _NOT_CHECKS = frozenset(
     {"registry", "context", "runner", "order", "gather", "make", "select", "versions"}
 )
+_OF_PYTHON = frozenset({"python", "torch", "cuda torch", "packages"})
 _LOG = logging.getLogger(__name__)
 
 CheckFunction = Callable[[CheckContext], Iterator[Finding]]
@@ -30,7 +31,8 @@ class Check:
 
     `tier` is how often the problem is met (A: every week, D: seldom or only a matter of speed, I:
     worth knowing). `severity` is the worst that it reports. `after` names the checks whose findings,
-    if there are any, are the cause of this one's.
+    if there are any, are the cause of this one's. `needs` are facts without which it does not apply,
+    `uses` facts that it only looks at where they are told.
     """
 
     id: str
@@ -42,6 +44,12 @@ class Check:
     after: tuple[str, ...]
     explanation: str
     run: CheckFunction
+    uses: tuple[str, ...] = ()
+
+    @property
+    def asks_python(self) -> bool:
+        """Whether it looks at the interpreter under test, which takes by far the longest to ask."""
+        return not _OF_PYTHON.isdisjoint(self.needs + self.uses)
 
     @property
     def group(self) -> str:
@@ -61,6 +69,7 @@ def check(
     severity: Severity,
     sources: tuple[str, ...] = (),
     after: tuple[str, ...] = (),
+    uses: tuple[str, ...] = (),
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register the decorated generator; its docstring explains it to the user (`--explain`).
 
@@ -74,7 +83,9 @@ def check(
         explanation = " ".join((function.__doc__ or "").split())
         if not explanation:
             raise ValueError(f"the check {id} has no docstring")
-        _CHECKS[id] = Check(id, title, needs, tier, severity, sources, after, explanation, function)
+        _CHECKS[id] = Check(
+            id, title, needs, tier, severity, sources, after, explanation, function, uses
+        )
         return function
 
     return register

@@ -184,6 +184,7 @@ def allocator_faults(value: str) -> Iterator[tuple[bool, str]]:
     "settings.allocator",
     title="A setting of torch's memory allocator that it refuses",
     needs=("environment variables",),
+    uses=("python",),
     tier="B",
     severity=Severity.ERROR,
     sources=(_TORCH_CUDA, torch_issue(183387), issue("PriorLabs/TabPFN", 608)),

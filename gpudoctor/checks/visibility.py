@@ -207,6 +207,7 @@ def ambiguous(ctx: CheckContext) -> Iterator[Finding]:
     "visible.order",
     title="cuda:0 may be another GPU than nvidia-smi's 0",
     needs=("gpus", "environment variables"),
+    uses=("python",),
     tier="A",
     severity=Severity.WARNING,
     sources=(_GUIDE, torch_issue(86539), issue("gpuopenanalytics/pynvml", 28)),

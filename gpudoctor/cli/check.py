@@ -118,6 +118,7 @@ def _list(checks: Sequence[Check], as_json: bool, as_markdown: bool) -> None:
                 "severity": entry.severity,
                 "tier": entry.tier,
                 "needs": entry.needs,
+                "uses": entry.uses,
                 "after": entry.after,
                 "sources": entry.sources,
             }
@@ -153,7 +154,8 @@ def _report(
     else:
         if ctx.obj["demo"] or ctx.obj["replay"]:
             click.echo(_notice(ctx), err=True)
-        facts = gather(_wanted(ctx, text, python), limit_s)
+        asks_python = any(entry.asks_python for entry in checks)
+        facts = gather(_wanted(ctx, text, python, asks_python=asks_python), limit_s)
     report = run_checks(checks, facts)
     return replace(report, duration_seconds=time.monotonic() - begun)
 
@@ -165,7 +167,9 @@ def _notice(ctx: click.Context) -> str:
     return "SIMULATED: the GPUs are made up (--demo); all else is this machine"
 
 
-def _wanted(ctx: click.Context, script: Script | None, python: str | None) -> Wanted:
+def _wanted(
+    ctx: click.Context, script: Script | None, python: str | None, *, asks_python: bool
+) -> Wanted:
     from gpudoctor.checks.gather import Wanted
     from gpudoctor.host.interpreter import find
 
@@ -173,7 +177,7 @@ def _wanted(ctx: click.Context, script: Script | None, python: str | None) -> Wa
     local = ctx.obj["replay"] is None
     return Wanted(
         look=lambda: _look(ctx.obj["demo"], ctx.obj["replay"]),
-        target=find(python) if local else None,
+        target=find(python) if local and (asks_python or python) else None,
         environ=dict(os.environ) if local else {},
         script=script,
         local=local,

@@ -75,6 +75,8 @@ def _facts(check: Check) -> list[tuple[str, str]]:
         ("met", TIERS[check.tier]),
         ("needs", ", ".join(check.needs) or "nothing"),
     ]
+    if check.uses:
+        rows.append(("also looks at", ", ".join(check.uses)))
     if check.after:
         rows.append(("caused by", ", ".join(check.after)))
     return rows + [("source", source) for source in check.sources]

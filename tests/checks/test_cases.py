@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -65,3 +66,22 @@ def test_every_check_has_a_case_that_finds_and_one_that_is_silent(name):
     words = [word for case, _, word in CASES if case == name]
     assert None in words
     assert any(words)
+
+
+class Tripwire:
+    """Stands in the place of a fact that must not be looked at."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"{name} was looked at")
+
+    def __bool__(self):
+        raise AssertionError("it was looked at")
+
+
+@pytest.mark.parametrize(
+    ("name", "ctx", "words"),
+    [case for case in CASES if not CHECKS[case[0]].asks_python],
+)
+def test_a_check_that_does_not_say_so_does_not_look_at_the_interpreter(name, ctx, words):
+    outcome, _ = run_one(CHECKS[name], replace(ctx, probe=Tripwire(), distributions=Tripwire()))
+    assert outcome.outcome is not Outcome.CRASHED, outcome.reason

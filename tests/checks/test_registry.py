@@ -22,7 +22,7 @@ def test_there_are_at_least_sixty_checks_of_a_machine():
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 def test_a_check_names_known_needs_causes_and_a_source(check):
-    assert set(check.needs) <= set(NEEDS)
+    assert set(check.needs + check.uses) <= set(NEEDS)
     assert set(check.after) <= IDS
     assert check.id not in check.after
     assert check.sources or check.tier in ("C", "I")
