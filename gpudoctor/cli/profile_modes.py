@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Every rank traces these many, since each would choose another number by its own clock.
-_RANK_STEPS = 5
+_RANK_STEPS = 10
 _OPTIONS = (
     click.option(
         "--pid", type=click.IntRange(1), metavar="PID", help="Watch a job that already runs."
@@ -176,7 +176,8 @@ def are_ranks(folder: Path) -> bool:
 
 def is_session(folder: Path) -> bool:
     """Whether an earlier run left its session, or its ranks', in `folder`."""
-    return (folder / "session.json").is_file() or are_ranks(folder)
+    kept = ("session.json", "rank.sh")
+    return any((folder / name).is_file() for name in kept) or are_ranks(folder)
 
 
 def forget(folder: Path) -> None:

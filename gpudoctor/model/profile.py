@@ -139,7 +139,8 @@ class Window:
     """What torch's profiler saw over a few steps. `operator_calls` are the outermost operators of the
     main thread that neither the loader nor the optimizer called, and `operator_seconds` their time;
     `python_seconds` is what of the window lies in no operator, loader, optimizer or backward. Exposed
-    is the part of the communication between ranks beside which nothing else is computed; None: none."""
+    is the part of the communication between ranks beside which nothing else is computed, and
+    `own_step_seconds` the median step without it; None: no communication."""
 
     first_step: int
     steps: int
@@ -155,6 +156,7 @@ class Window:
     device: DeviceTime | None = None
     communication_seconds: float | None = None
     exposed_communication_seconds: float | None = None
+    own_step_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
 
 from gpudoctor.profile.trace import Event, Trace
 
 # torch's process groups mark the whole of a collective so; for NCCL the kernel itself is what counts.
 _MARKS = ("gloo:", "mpi:", "ucc:")
 _CALLS = ("c10d::", "torch.distributed", "torch::distributed")
+_STEP = "Optimizer.step#"
 _US = 1e-6
 Span = tuple[float, float]
 
 
-def communication(trace: Trace) -> tuple[float | None, float | None]:
-    """Seconds of communication, and those of them beside which nothing was computed; None: no such thing.
+@dataclass(frozen=True, slots=True)
+class Communication:
+    """Seconds of it in a trace, and those beside which nothing was computed. `own_step_seconds` is the
+    median step less its exposed part: one step that something else interrupted does not move it."""
+
+    seconds: float
+    exposed_seconds: float
+    own_step_seconds: float | None
+
+
+def communication(trace: Trace) -> Communication | None:
+    """What the ranks said to each other in `trace`; None: nothing.
 
     A collective lasts until the slowest rank has come, so waiting for it is part of this.
     """
@@ -24,11 +38,18 @@ def communication(trace: Trace) -> tuple[float | None, float | None]:
         talk = [event for event in trace.host if event.name.startswith(_MARKS)]
         work = [e for e in trace.host if e.cat == "cpu_op" and not e.name.startswith(_CALLS)]
     if not talk:
-        return None, None
+        return None
     spans = merged((event.ts, event.end) for event in talk)
-    hidden = overlap(spans, merged((event.ts, event.end) for event in work))
-    whole = sum(end - begin for begin, end in spans)
-    return whole * _US, (whole - hidden) * _US
+    exposed = without(spans, merged((event.ts, event.end) for event in work))
+    ends = [event.end for event in trace.main if event.name.startswith(_STEP)]
+    own = [end - begin - overlap(exposed, [(begin, end)]) for begin, end in pairwise(sorted(ends))]
+    return Communication(
+        _length(spans), _length(exposed), statistics.median(own) * _US if own else None
+    )
+
+
+def _length(spans: list[Span]) -> float:
+    return sum(end - begin for begin, end in spans) * _US
 
 
 def waits(trace: Trace) -> list[Span]:
@@ -58,3 +79,21 @@ def overlap(one: list[Span], other: list[Span]) -> float:
             shared += min(end, other[look][1]) - max(begin, other[look][0])
             look += 1
     return shared
+
+
+def without(one: list[Span], other: list[Span]) -> list[Span]:
+    """What of `one` does not lie in `other`, both being unions as `merged` gives them."""
+    left: list[Span] = []
+    at = 0
+    for begin, end in one:
+        while at < len(other) and other[at][1] <= begin:
+            at += 1
+        look, reached = at, begin
+        while look < len(other) and other[look][0] < end:
+            if other[look][0] > reached:
+                left.append((reached, other[look][0]))
+            reached = max(reached, other[look][1])
+            look += 1
+        if reached < end:
+            left.append((reached, end))
+    return left

@@ -12,7 +12,7 @@ import msgspec
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.codec import decode
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import Profile, ProfileFinding
+from gpudoctor.model.profile import Profile, ProfileFinding, Window
 from gpudoctor.model.ranks import RankFinding, RanksProfile, RankTime
 from gpudoctor.profile.rules.shares import costliest
 from gpudoctor.profile.summary import load_profile
@@ -98,7 +98,7 @@ def rank_time(seen: RankSeen, profile: Profile) -> RankTime:
         steps=None if steps is None else steps.count,
         step_seconds=None if steps is None else steps.median_seconds,
         window_step_seconds=step,
-        own_seconds=None if step is None else max(0.0, step - (exposed or 0.0) / count),
+        own_seconds=_own(window),
         communication_seconds=_per_step(
             None if window is None else window.communication_seconds, count
         ),
@@ -107,6 +107,15 @@ def rank_time(seen: RankSeen, profile: Profile) -> RankTime:
         if window and count
         else (),
     )
+
+
+def _own(window: Window | None) -> float | None:
+    if window is None or not window.steps:
+        return None
+    if window.own_step_seconds is not None:
+        return window.own_step_seconds
+    exposed = window.exposed_communication_seconds or 0.0
+    return max(0.0, window.seconds - exposed) / window.steps
 
 
 def _per_step(seconds: float | None, steps: int) -> float | None:

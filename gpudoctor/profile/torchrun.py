@@ -49,7 +49,8 @@ def arguments(program: Program, processes: str | None) -> list[str] | None:
     program.check()
     module = ["-m"] if program.kind == "module" else []
     head = ["--standalone", "--nproc-per-node", processes]
-    return [*head, *module, program.target, *program.arguments]
+    # Without the dashes argparse takes options of the script for abbreviations of its own.
+    return [*head, *module, "--", program.target, *program.arguments]
 
 
 def launch_ranks(

@@ -31,8 +31,8 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
         "backward": _covered(backward),
         "optimizer": _covered(optimizer),
     }
-    communicated, exposed = communication(trace)
-    if communicated is not None:
+    talked = communication(trace)
+    if talked is not None:
         busy = merged([*loader, *optimizer, *backward, *_spans(free)])
         talk = waits(trace)
         spent["communication"] = _covered(talk) - overlap(talk, busy) * _US
@@ -50,8 +50,9 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
         operators=_operators(trace),
         phases=tuple(PhaseTime(name, time) for name, time in {**spent, "python": python}.items()),
         device=_device(trace) if seen.device else None,
-        communication_seconds=communicated,
-        exposed_communication_seconds=exposed,
+        communication_seconds=None if talked is None else talked.seconds,
+        exposed_communication_seconds=None if talked is None else talked.exposed_seconds,
+        own_step_seconds=None if talked is None else talked.own_step_seconds,
     )
 
 

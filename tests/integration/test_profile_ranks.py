@@ -57,7 +57,7 @@ def test_the_slow_rank_is_named_with_its_line_and_the_same_steps_are_traced(tmp_
     assert (first["finding"]["id"], first["ranks"]) == ("ranks.straggler", [1])
     assert first["finding"]["source_line"] == f"{script}:11"
     windows = [one["window"] for one in seen["profiles"]]
-    assert [(w["first_step"], w["steps"]) for w in windows] == [(5, 5), (5, 5)]
+    assert [(w["first_step"], w["steps"]) for w in windows] == [(5, 10), (5, 10)]
     fast, slow = seen["ranks"]
     assert fast["exposed_seconds"] > 0.04 > slow["exposed_seconds"]
     assert slow["own_seconds"] > 0.07 > fast["own_seconds"]

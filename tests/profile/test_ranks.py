@@ -8,7 +8,7 @@ import pytest
 
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.profile import PhaseTime
-from gpudoctor.profile.communication import communication, merged, overlap
+from gpudoctor.profile.communication import communication, merged, overlap, without
 from gpudoctor.profile.launcher import Program
 from gpudoctor.profile.ranks import RankSeen, compare, load_ranks, rank_time
 from gpudoctor.profile.torchrun import arguments
@@ -49,13 +49,31 @@ def test_spans_are_united_and_their_overlap_is_measured():
     assert overlap([(0, 1)], []) == 0
 
 
+def test_what_is_left_of_spans_without_others():
+    assert without([(0, 10)], [(1, 2), (3, 4), (9, 12)]) == [(0, 1), (2, 3), (4, 9)]
+    assert without([(0, 3), (5, 7)], []) == [(0, 3), (5, 7)]
+    assert without([(0, 3), (5, 7)], [(0, 10)]) == []
+
+
+def test_one_interrupted_step_does_not_make_a_rank_slow():
+    events, now = [], 0.0
+    for length in (1e5, 1e5, 9e5, 1e5, 1e5, 1e5):
+        events += [
+            event("gloo:all_reduce", now, 2e4, "user_annotation", tid=2),
+            event("Optimizer.step#SGD.step", now + length - 10, 10, "user_annotation"),
+        ]
+        now += length
+    assert communication(trace(*events)).own_step_seconds == pytest.approx(0.08)
+
+
 def test_communication_beside_which_something_is_computed_is_hidden():
     seen = trace(
         event("aten::mm", 0, 4e5),
         event("c10d::allreduce_", 4e5, 1e5),
         event("gloo:all_reduce", 2e5, 6e5, "user_annotation", tid=2),
     )
-    assert communication(seen) == (pytest.approx(0.6), pytest.approx(0.4))
+    talked = communication(seen)
+    assert (talked.seconds, talked.exposed_seconds) == (pytest.approx(0.6), pytest.approx(0.4))
 
 
 def test_on_gpus_the_kernels_of_nccl_count_and_not_the_calls():
@@ -66,11 +84,12 @@ def test_on_gpus_the_kernels_of_nccl_count_and_not_the_calls():
             event("gemm", 1e5, 1e5, "kernel"),
         ),
     )
-    assert communication(seen) == (pytest.approx(0.3), pytest.approx(0.2))
+    talked = communication(seen)
+    assert (talked.seconds, talked.exposed_seconds) == (pytest.approx(0.3), pytest.approx(0.2))
 
 
 def test_one_process_alone_has_no_communication():
-    assert communication(trace(event("aten::mm", 0, 1))) == (None, None)
+    assert communication(trace(event("aten::mm", 0, 1))) is None
 
 
 def test_the_rank_that_works_longest_holds_the_others_up():
@@ -107,7 +126,7 @@ def test_a_folder_without_ranks_says_so(tmp_path):
         (
             Program("module", "pkg.train", ("-x",)),
             "2",
-            ["--standalone", "--nproc-per-node", "2", "-m", "pkg.train", "-x"],
+            ["--standalone", "--nproc-per-node", "2", "-m", "--", "pkg.train", "-x"],
         ),
         (
             Program("script", "/usr/bin/torchrun", ("--nnodes", "1", "a.py")),
