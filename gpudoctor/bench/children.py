@@ -117,7 +117,12 @@ def launcher(python: str, environ: Mapping[str, str], cwd: str | None = None) ->
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    # What is ignored (nohup) stays ignored.
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
     before = [signal.signal(number, interrupt) for number in numbers]
     try:
         with TemporaryDirectory(prefix="gpudoctor-bench-") as folder:

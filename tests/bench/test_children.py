@@ -105,3 +105,14 @@ def test_a_signal_leaves_no_child_and_no_folder_behind(tmp_path, number):
 def test_the_options_reach_the_child_as_json(start):
     ended, folder = start("import sys; print(sys.argv[2])")
     assert json.loads(ended.tail) == {"a": 1, "result": str(folder / "result.json")}
+
+
+def test_a_signal_that_is_ignored_stays_ignored_as_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with launcher(sys.executable, os.environ):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
