@@ -1,6 +1,6 @@
 """Every command that README and docs show is run, on the simulated driver, and ends as it says.
 
-A block begins with ```console, its commands with `$ `. A comment before it may say more:
+A command stands in a fenced block, behind `$ `. A comment before the block may say more:
 `<!-- not run: the reason -->`, `<!-- exit: 1 -->`.
 """
 
@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*?) -->\n)?```console\n(?P<text>.*?)```", re.DOTALL)
+BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*?) -->\n)?```[a-z]*\n(?P<text>.*?)```", re.DOTALL)
 
 pytestmark = pytest.mark.integration
 
