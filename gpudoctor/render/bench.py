@@ -51,7 +51,7 @@ def machine_line(machine: Machine | None) -> str:
     parts += [f"{name} {value}" for name, value in named if value]
     parts += [f"Python {text(machine.python)}"]
     if machine.threads is not None and machine.device == "cpu":
-        parts.append(f"{machine.threads} threads")
+        parts.append(f"{machine.threads} {'thread' if machine.threads == 1 else 'threads'}")
     return ", ".join(parts)
 
 
