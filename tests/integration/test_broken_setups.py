@@ -337,3 +337,29 @@ def test_a_machine_without_a_driver_is_told_so_and_nothing_crashes(bare):
     env = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
     report = check(env, "--python", str(bare))
     assert not any(name.startswith(("clocks.", "ecc.")) for name in report.findings)
+
+
+def test_neither_torch_nor_cuda_enters_our_own_process(nvml_sim, fake_libcuda):
+    code = (
+        "import sys; from gpudoctor.cli.main import run; "
+        f"run(['check', '--json', '--python', {sys.executable!r}]); "
+        "maps = open('/proc/self/maps').read(); "
+        "sys.exit('torch' in sys.modules or 'libcuda' in maps or 'libtorch' in maps)"
+    )
+    env = libcuda(nvml_sim, fake_libcuda)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, timeout=60)
+    assert json.loads(done.stdout)["checks"]
+    assert done.returncode == 0
+
+
+def test_looking_changes_no_file(bare, tmp_path):
+    module(site(bare), "__version__ = '2.13.0'\nclass version: cuda = '13.0'; hip = None")
+    script = tmp_path / "work" / "train.py"
+    script.parent.mkdir()
+    script.write_text("import torch\n")
+    env = os.environ | {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
+    for name in ("home", "tmp"):
+        (tmp_path / name).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    check(env, str(script), "--python", str(bare))
+    assert sorted(tmp_path.rglob("*")) == before
