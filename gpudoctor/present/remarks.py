@@ -60,7 +60,9 @@ def _silent(device: Device, now: float) -> Remark:
     silent = device.stale_since
     since = "" if silent is None else f" for {units.age(now - silent)}"
     if device.state is DeviceState.STALE:
-        text = f"GPU {device.index} has not answered{since}; its last values are shown"
+        # Without an address it has never told anything.
+        shown = "its last values are shown" if device.facts.pci_bus_id else "nothing is known of it"
+        text = f"GPU {device.index} has not answered{since}; {shown}"
         return Remark(Level.WARN, text, device.uuid)
     if device.state is DeviceState.LOST:
         text = f"GPU {device.index} is lost{since}: the driver cannot reach it any more"

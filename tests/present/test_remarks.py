@@ -9,9 +9,10 @@ from gpudoctor.model.readings import (
     ThermalReading,
     UtilizationReading,
 )
-from gpudoctor.model.snapshot import DeviceState, GpuEvent
+from gpudoctor.model.snapshot import Device, DeviceState, GpuEvent
 from gpudoctor.present.cells import Level
 from gpudoctor.present.remarks import event_text, remarks
+from gpudoctor.sampling.worker import unknown_facts
 from tests.builders import AT, device, process, snapshot, uuid_of
 
 
@@ -43,6 +44,8 @@ def test_a_silent_gpu_is_told_with_its_time_and_nothing_else_of_it_is():
         state=DeviceState.STALE, stale_since=AT - 30, clocks=ClockReading(reasons=("hw_slowdown",))
     )
     assert texts(snapshot(stale)) == ["GPU 0 has not answered for 30s; its last values are shown"]
+    mute = Device(unknown_facts(3), DeviceState.STALE, "no answer", AT - 4)
+    assert texts(snapshot(mute)) == ["GPU 3 has not answered for 4s; nothing is known of it"]
     lost = device(state=DeviceState.LOST, stale_since=AT - 3700)
     assert texts(snapshot(lost)) == ["GPU 0 is lost for 1h01m: the driver cannot reach it any more"]
 

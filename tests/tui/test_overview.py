@@ -238,7 +238,7 @@ async def test_the_last_line_names_only_keys_that_fit_and_those_that_work_here(a
     async with app.run_test(size=(44, 24)) as pilot:
         await shown(app, pilot)
         await until(pilot, lambda: "Details" in lines(app)[-1])
-        assert lines(app)[-1].split()[-1] in {"Filter", "Sort", "Window", "Quit"}
+        assert lines(app)[-1].split()[-1] in {"Filter", "Sort", "Act", "Window", "Quit"}
         await pilot.press("slash")
         await until(pilot, lambda: "Details" not in lines(app)[-1])
 
@@ -251,3 +251,14 @@ async def test_snapshots_that_come_while_screens_open_and_close_break_nothing(ap
             feed.publish(replace(feed.latest, processes=(process(6000 + number),)))
             await pilot.press("escape")
         await until(pilot, lambda: "6029" in text(app))
+
+
+async def test_a_remark_that_is_too_long_is_cut_visibly_and_keeps_what_stands_after_it():
+    silent = [
+        device(i, state=DeviceState.STALE, stale_since=AT - 90, error="no answer") for i in range(5)
+    ]
+    app = GpuDoctorApp(ScriptedFeed(snapshot(*silent)))
+    async with app.run_test(size=(60, 40)) as pilot:
+        await shown(app, pilot)
+        last = next(line for line in lines(app) if "more (e)" in line)
+        assert "…" in last and last.rstrip().endswith("+2 more (e)")

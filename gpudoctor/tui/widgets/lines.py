@@ -70,14 +70,13 @@ class Lines(Widget):
 
     def _segments(self, line: Line, palette: Palette) -> list[Segment]:
         segments: list[Segment] = []
-        widths = [self._width(cell) for cell in line]
-        for index, (cell, width) in enumerate(zip(line, widths, strict=True)):
-            if index:
-                blank = _LABEL_GAP if line[index - 1].level is Level.DIM else _GAP
-                if self._spread and index == len(line) - 1:
-                    blank = max(_GAP, self.size.width - sum(widths) - _GAP * (index - 1))
-                segments.append(Segment(" " * blank, palette.base))
+        gaps = [_LABEL_GAP if cell.level is Level.DIM else _GAP for cell in line[:-1]]
+        widths = _fitting([self._width(cell) for cell in line], self.size.width - sum(gaps))
+        if self._spread and gaps:
+            gaps[-1] += max(0, self.size.width - sum(widths) - sum(gaps))
+        for cell, width, gap in zip(line, widths, [*gaps, 0], strict=True):
             segments += paint(cell, width, palette, glyphs_of(self))
+            segments.append(Segment(" " * gap, palette.base))
         return segments
 
     def _width(self, cell: Cell) -> int:
@@ -85,3 +84,12 @@ class Lines(Widget):
         wide = self.size.width // 6 if self.size.width > 90 else 0
         room = 0 if cell.bar is None else min(40, max(_BAR_ROOM, wide))
         return cell_len(glyphs_of(self).text(cell.text)) + room
+
+
+def _fitting(widths: list[int], room: int) -> list[int]:
+    """The longest text gives way and shows that it was cut; what stands after it stays."""
+    over = sum(widths) - room
+    if over > 0:
+        longest = max(widths)
+        widths[widths.index(longest)] = max(1, longest - over)
+    return widths
