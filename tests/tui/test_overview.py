@@ -262,3 +262,17 @@ async def test_a_remark_that_is_too_long_is_cut_visibly_and_keeps_what_stands_af
         await shown(app, pilot)
         last = next(line for line in lines(app) if "more (e)" in line)
         assert "…" in last and last.rstrip().endswith("+2 more (e)")
+
+
+async def test_a_scrollbar_hides_no_end_of_a_row():
+    rows = tuple(process(1000 + i, command=("python", "x" * 200)) for i in range(3))
+    app = GpuDoctorApp(ScriptedFeed(snapshot(processes=rows)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shown(app, pilot)
+        assert sum("…" in line for line in lines(app)) == 3
+        many = tuple(process(1000 + i, command=("python", "x" * 200)) for i in range(300))
+        app._mailbox.put(snapshot(processes=many))
+        await until(pilot, lambda: app.screen.query_one("#processes").show_vertical_scrollbar)
+        await until(pilot, lambda: sum("…" in line for line in lines(app)) >= 8)
+        cut = [line for line in lines(app) if "python xxx" in line]
+        assert all("…" in line for line in cut)

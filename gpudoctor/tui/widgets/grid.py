@@ -87,12 +87,18 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self._empty = empty
         self._rows: tuple[Row, ...] = ()
         self._places: tuple[Placed, ...] = ()
+        self._placed_width = 0
         self._cursor = 0
         self._key: str | None = None
         self._sorted: tuple[str, bool] | None = None
         self._palette: Palette | None = None
         self._strips: dict[int, Strip] = {}
         self.painted_cells = 0
+
+    @property
+    def _width(self) -> int:
+        # The scrollbar comes and goes with the number of rows, and takes a column.
+        return self.scrollable_content_region.width
 
     @property
     def selected(self) -> str | None:
@@ -122,7 +128,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
     def mark_sorted(self, column: str, down: bool) -> None:
         """Show in the header which column the rows are sorted by."""
         self._sorted = (column, down)
-        self.refresh(Region(0, 0, self.size.width, _HEADER))
+        self.refresh(Region(0, 0, self._width, _HEADER))
 
     def select(self, key: str) -> None:
         """Put the cursor on the row with this key, if there is one."""
@@ -136,7 +142,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         if not _HEADER <= y < self.size.height:
             return []
         if before.faded != after.faded:
-            return [Region(0, y, self.size.width, 1)]
+            return [Region(0, y, self._width, 1)]
         return [
             Region(spot.x, y, spot.width, 1)
             for spot in self._places
@@ -154,7 +160,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         for index in (self._cursor, target):
             self._strips.pop(index, None)
             y = index + _HEADER - self.scroll_offset.y
-            self.refresh(Region(0, y, self.size.width, 1))
+            self.refresh(Region(0, y, self._width, 1))
         self._cursor = target
         self._key = self.selected
         self._reveal()
@@ -168,7 +174,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self.scroll_to(y=y, animate=False)
 
     def _measure(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self._rows) + _HEADER)
+        self.virtual_size = Size(self._width, len(self._rows) + _HEADER)
 
     def _repaint(self) -> None:
         self._strips.clear()
@@ -186,10 +192,15 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self) -> None:
         """Place the columns anew."""
-        self._places = place(self._columns, self.size.width)
+        self._place()
         self._measure()
         self._repaint()
         self._reveal()
+
+    def _place(self) -> None:
+        self._placed_width = self._width
+        self._places = place(self._columns, self._placed_width)
+        self._strips.clear()
 
     def on_focus(self) -> None:
         """The cursor looks different where keys work."""
@@ -206,15 +217,17 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         """The header, or the row that has been scrolled to this line."""
+        if self._placed_width != self._width:
+            self._place()
         if y == 0:
             return self._header()
         index = self.scroll_offset.y + y - _HEADER
         if not self._rows and y == _HEADER and self._empty:
             palette = self._styles()
-            text = fitted(glyphs_of(self).text(self._empty), self.size.width, glyphs_of(self))
+            text = fitted(glyphs_of(self).text(self._empty), self._width, glyphs_of(self))
             return Strip([Segment(text, palette.rest)])
         if index >= len(self._rows):
-            return Strip.blank(self.size.width, self._styles().base)
+            return Strip.blank(self._width, self._styles().base)
         strip = self._strips.get(index)
         if strip is None:
             strip = self._strips[index] = self._line(index)
@@ -239,7 +252,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
                 right=spot.column.right,
                 faded=row.faded,
             )
-        strip = Strip(segments).extend_cell_length(self.size.width, palette.base)
+        strip = Strip(segments).extend_cell_length(self._width, palette.base)
         if index == self._cursor:
             strip = self._marked(strip)
         return strip
@@ -265,7 +278,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
                 glyphs_of(self).text(title), spot.width, glyphs_of(self), right=spot.column.right
             )
             segments.append(Segment(text, style))
-        return Strip(segments).extend_cell_length(self.size.width, plain)
+        return Strip(segments).extend_cell_length(self._width, plain)
 
     def action_cursor(self, by: int) -> None:
         """One row up or down."""
