@@ -24,7 +24,8 @@ def patch(
         if line is not None:
             sources[script] = _below_imports(script.read_text(), line)
         else:
-            for entry in changed:
+            # From the end, so that a line that is added moves no other place.
+            for entry in sorted(changed, key=_place, reverse=True):
                 _at_call(sources, entry, changes)
             for text in sources.values():
                 ast.parse(text)
@@ -32,6 +33,10 @@ def patch(
         return None
     parts = [_diff(path, after) for path, after in sources.items()]
     return "".join(parts) or None
+
+
+def _place(entry: Mapping[str, Any]) -> tuple[str, int]:
+    return tuple(entry["site"]) if entry["site"] else ("", 0)
 
 
 def _at_call(
@@ -44,7 +49,6 @@ def _at_call(
         raise ValueError(entry["what"])
     path = Path(entry["site"][0])
     before = sources.get(path) or path.read_text()
-    # Only values change and arguments are added within lines, so the other sites' lines stay.
     sources[path] = with_keyword(before, callee, entry["site"][1], keyword, changes[keyword])
 
 
@@ -74,7 +78,13 @@ def with_keyword(source: str, callee: str, line: int, keyword: str, value: Any) 
         # A lone generator shares its parentheses with the call.
         inside = _replaced(source, (end, end), f", {written})")
         return _replaced(inside, (start, start), "(")
-    return _replaced(source, (end, end), f", {written}")
+    return _replaced(source, (end, end), f",{_gap(source, start)}{written}")
+
+
+def _gap(source: str, start: Place) -> str:
+    """A line break and the indent where the last argument stands on a line of its own, else a space."""
+    before = source.encode().split(b"\n")[start[0] - 1][: start[1]].decode()
+    return f"\n{before}" if not before.strip() else " "
 
 
 Place = tuple[int, int]

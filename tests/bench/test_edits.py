@@ -10,7 +10,7 @@ from gpudoctor.bench.edits import patch, with_keyword
 def test_a_keyword_is_added_behind_the_last_argument():
     source = "loader = DataLoader(\n    data,\n    batch_size=8,\n)\n"
     assert with_keyword(source, "DataLoader", 1, "num_workers", 4) == (
-        "loader = DataLoader(\n    data,\n    batch_size=8, num_workers=4,\n)\n"
+        "loader = DataLoader(\n    data,\n    batch_size=8,\n    num_workers=4,\n)\n"
     )
 
 

@@ -42,7 +42,7 @@ def test_a_script_that_waits_for_its_data_is_told_to_use_workers(tmp_path):
     assert best["speedup"]["low"] > 1.1 and best["speedup"]["value"] > 1.5
     assert best["trajectory"] == "equal"
     assert best["edit"]["source_line"] == "loader_bound.py:23"
-    assert "+    batch_size=8, num_workers=4," in best["edit"]["patch"]
+    assert "+    num_workers=4," in best["edit"]["patch"]
     assert rows["unchanged"]["baseline"] and "num-workers=4 is" in report["verdicts"][0]
     subprocess.run(
         ["git", "apply", "--check", "-"],
