@@ -40,7 +40,7 @@ class Ledger:
         self._fresh_for_s = 3 * interval_s + deadline_s
         # How many samples the flight recorder could not write, where there is one.
         self.unrecorded: Callable[[], int] | None = None
-        self._metrics = metrics
+        self.table = metrics
         self._clock = clock
         self._started_at = time.time()
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class Ledger:
         kind = "openmetrics" if openmetrics else "text"
 
         def make(view: View) -> bytes:
-            return exposition(view, openmetrics=openmetrics, metrics=self._metrics)
+            return exposition(view, openmetrics=openmetrics, metrics=self.table)
 
         return self.body(kind, compressed, make)
 

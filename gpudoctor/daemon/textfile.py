@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 
 from gpudoctor.daemon.ledger import Ledger
+from gpudoctor.render.metrics.view import View
+from gpudoctor.render.prometheus import exposition
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,9 +45,14 @@ class Textfile:
         Raises:
             OSError: it cannot be written.
         """
-        self._scratch.write_bytes(self._ledger.metrics())
+        self._scratch.write_bytes(self._ledger.body("textfile", False, self._body))
         self._scratch.chmod(0o644)
         self._scratch.replace(self._path)
+
+    def _body(self, view: View) -> bytes:
+        # node_exporter has metrics of these names itself, and fails as a whole over a second one.
+        ours = [metric for metric in self._ledger.table if not metric.name.startswith("process_")]
+        return exposition(view, metrics=ours)
 
     def _run(self) -> None:
         while not self._stop.wait(self._ledger.interval_s):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -19,9 +20,20 @@ def test_the_file_is_replaced_whole_and_readable_by_all(tmp_path):
     assert "gpudoctor_sampling_up 0" in (tmp_path / "gpudoctor.prom").read_text()
     ledger.add(snapshot())
     file.write()
-    assert (tmp_path / "gpudoctor.prom").read_bytes() == ledger.metrics()
+    text = (tmp_path / "gpudoctor.prom").read_text()
+    assert "gpudoctor_gpu_power_usage_watts{" in text
     assert (tmp_path / "gpudoctor.prom").stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["gpudoctor.prom"]
+
+
+def test_nothing_in_the_file_collides_with_node_exporters_own_metrics(tmp_path):
+    ledger = Ledger(interval_s=1.0)
+    ledger.add(snapshot())
+    Textfile(tmp_path / "gpudoctor.prom", ledger).write()
+    names = re.findall(r"^# TYPE (\w+)", (tmp_path / "gpudoctor.prom").read_text(), re.MULTILINE)
+    assert len(names) > 20
+    assert all(name.startswith("gpudoctor_") for name in names)
+    assert b"process_resident_memory_bytes" in ledger.metrics()
 
 
 def test_a_folder_that_goes_away_and_comes_back_is_survived(tmp_path):
