@@ -33,6 +33,11 @@ class ForwardWatch:
             return
         self._handles = [after, module.register_module_forward_pre_hook(self._before)]
 
+    def give_up(self) -> None:
+        """Take the hooks away, and never set them."""
+        self.used = True
+        self.remove()
+
     def remove(self) -> None:
         """Take the hooks away; safe to call twice."""
         handles, self._handles = self._handles, []

@@ -42,6 +42,11 @@ class OptimizerWatch:
         self._by_id: Dict[int, OptimizerUse] = {}
         self._built: Dict[int, Site] = {}
 
+    @property
+    def any_built(self) -> bool:
+        """Whether the script has built an optimizer, so that steps may still come."""
+        return bool(self._built)
+
     def install(self, module: Any) -> bool:
         """`module` is torch.optim.optimizer; False where torch has no such hooks (before 2.0)."""
         if not hasattr(module, "register_optimizer_step_post_hook"):

@@ -59,7 +59,11 @@ class Recorder:
         self._program = program
         self._started_at = time.time()
         ImportWatch(
-            {"torch": self._on_torch, "torch.utils.data.dataloader": self._on_dataloader}
+            {
+                "torch": self._on_torch,
+                "torch.utils.data.dataloader": self._on_dataloader,
+                "torch._dynamo": self._on_dynamo,
+            }
         ).install()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
@@ -100,6 +104,10 @@ class Recorder:
     def _on_dataloader(self, module: ModuleType, ran: bool) -> None:
         if ran:
             self.loaders.install(module)
+
+    def _on_dynamo(self, module: ModuleType, ran: bool) -> None:
+        # torch.compile would compile global hooks into the model.
+        self.forward.give_up()
 
     def _after_step(self) -> None:
         self.steps.add()
@@ -142,7 +150,7 @@ class Recorder:
         now = time.perf_counter()
         if self._torch_ready and now > self._torch_ready + _PATIENCE:
             self._torch_ready = 0.0
-            if not self.steps.count and not self.batches.count:
+            if not (self.steps.count or self.batches.count or self.optimizers.any_built):
                 self.forward.install()
         if now >= self._next_write:
             self.write()
