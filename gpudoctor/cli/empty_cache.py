@@ -77,12 +77,8 @@ def _ask(pid: int) -> None:
 
 
 def _check_idle(pid: int, snapshot: Snapshot) -> None:
-    """Freeing waits for queued work, and is unsafe while a graph is captured."""
+    from gpudoctor.reclaim.cache import check_idle
+
     row = next((one for one in snapshot.processes if one.pid == pid), None)
-    busy = [use.index for use in row.gpus if use.sm_ratio] if row else []
-    if busy:
-        raise GpuDoctorError(
-            f"process {pid} is at work on GPU {busy[0]}",
-            cause="emptying the cache now would make it wait, and it would fill again at once",
-            hint="Add --force to do it all the same.",
-        )
+    if row is not None:
+        check_idle(row)

@@ -36,6 +36,17 @@ def ask(pid: int, *, force: bool, deep: bool, timeout_s: float) -> Visit | None:
     return Visit(pid, VisitEnd.DONE, answer.decode(), time.monotonic() - begun, 0.0, "agent")
 
 
+def listens(pid: int) -> bool:
+    """Whether `pid` runs an agent. It is asked nothing."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_CONNECT_S)
+        try:
+            connection.connect(_NAME.format(pid=pid))
+            return _listener(connection) == pid
+        except OSError:
+            return False
+
+
 def _listener(connection: socket.socket) -> int:
     """The pid of who listens: anybody may take a name, but not another's pid."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

@@ -6,7 +6,9 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
+from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.injection import CacheOnDevice, CacheReport, Visit, VisitEnd
+from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.reclaim import payloads
 from gpudoctor.reclaim.agents import ask
@@ -53,6 +55,21 @@ def empty_cache(
         amounts = [gpu.freed_bytes for gpu in gpus if gpu.freed_bytes is not None]
         freed = sum(amounts) if amounts else None
     return report(done, freed)
+
+
+def check_idle(row: GpuProcess) -> None:
+    """Freeing waits for queued work, and is unsafe while a graph is captured.
+
+    Raises:
+        GpuDoctorError: the process computes right now.
+    """
+    busy = [use.index for use in row.gpus if use.sm_ratio]
+    if busy:
+        raise GpuDoctorError(
+            f"process {row.pid} is at work on GPU {busy[0]}",
+            cause="emptying the cache now would make it wait, and it would fill again at once",
+            hint=f"To do it all the same: gpudoctor empty-cache {row.pid} --force",
+        )
 
 
 def report(done: Visit, driver_freed_bytes: int | None = None) -> CacheReport:

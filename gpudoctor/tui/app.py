@@ -19,6 +19,7 @@ from gpudoctor.present.glyphs import UNICODE, Glyphs
 from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid, verdict_of
 from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived, VerdictFeed, VerdictsArrived
 from gpudoctor.tui.history import History
+from gpudoctor.tui.looking import next_look
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.screens.overview import OverviewScreen
 from gpudoctor.tui.themes import NAMES, THEMES, VARIABLES, following
@@ -121,8 +122,7 @@ class GpuDoctorApp(App[None]):
 
     def action_events(self) -> None:
         """All that the driver told since the start."""
-        from gpudoctor.tui.looking import next_look
-from gpudoctor.tui.screens.events import EventsScreen
+        from gpudoctor.tui.screens.events import EventsScreen
 
         if not isinstance(self.screen, EventsScreen):
             self.push_screen(EventsScreen())

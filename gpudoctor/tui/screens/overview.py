@@ -211,10 +211,14 @@ class OverviewScreen(LiveScreen):
 
     def action_act(self) -> None:
         """Choose what to do to the process under the cursor."""
+        from gpudoctor.tui.screens.acts import open_acts
+
         open_acts(self, self._chosen())
 
     def action_explain(self) -> None:
         """Why the process under the cursor is, or is not, left over."""
+        from gpudoctor.tui.screens.acts import perform
+
         perform(self, self._chosen(), "x")
 
     def _chosen(self) -> list[GpuProcess]:
@@ -238,7 +242,6 @@ class OverviewScreen(LiveScreen):
 
             self.app.push_screen(ProcessScreen(event.key))
         else:
-            from gpudoctor.tui.screens.acts import open_acts, perform
-from gpudoctor.tui.screens.device import DeviceScreen
+            from gpudoctor.tui.screens.device import DeviceScreen
 
             self.app.push_screen(DeviceScreen(event.key))

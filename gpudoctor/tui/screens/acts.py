@@ -1,0 +1,120 @@
+"""The list of what can be done to a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from gpudoctor.model.process import GpuProcess
+from gpudoctor.present.explain import explanation
+from gpudoctor.present.processes import command_line
+from gpudoctor.tui.deeds import Deed, EmptyCache, End, Stacks
+from gpudoctor.tui.screens.deed import DeedScreen
+from gpudoctor.tui.screens.live import Doctor, LiveScreen
+from gpudoctor.tui.screens.sheet import Sheet
+
+_WIDEST_TITLE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that can be done, with the key that chooses it in the list."""
+
+    key: str
+    name: str
+    words: str
+    single: bool = True
+
+
+ACTS = (
+    Act("x", "explain", "why it is, or is not, left over"),
+    Act("s", "stacks", "where its Python threads are (py-spy)"),
+    Act("c", "empty cache", "torch gives back what it keeps cached"),
+    Act("e", "end", "SIGINT, then SIGTERM, then SIGKILL", single=False),
+    Act("i", "interrupt", "SIGINT, as Ctrl-C does", single=False),
+    Act("t", "terminate", "SIGTERM", single=False),
+    Act("k", "kill", "SIGKILL: it cannot clean up", single=False),
+)
+_SIGNALS = {"e": None, "i": "INT", "t": "TERM", "k": "KILL"}
+
+
+class ActsScreen(ModalScreen[str | None]):
+    """Closes with the key of the chosen act, or with None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,f9", "dismiss(None)", "Back"),
+        *(Binding(act.key, f"choose('{act.key}')", act.name) for act in ACTS),
+    ]
+
+    def __init__(self, rows: Sequence[GpuProcess]) -> None:
+        super().__init__()
+        self._rows = tuple(rows)
+
+    def compose(self) -> ComposeResult:
+        """The acts that apply to so many processes."""
+        options = [
+            Option(f" {act.key}  {act.name:<12} {act.words}", id=act.key)
+            for act in ACTS
+            if len(self._rows) == 1 or not act.single
+        ]
+        box = OptionList(*options, id="acts", compact=True, markup=False)
+        first = self._rows[0]
+        named = f"{first.pid} {command_line(first)}"
+        title = named if len(self._rows) == 1 else f"{len(self._rows)} processes"
+        box.border_title = title[:_WIDEST_TITLE].replace("[", "(")
+        box.border_subtitle = "Esc goes back"
+        yield box
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter or a click chooses."""
+        self.dismiss(str(event.option.id))
+
+    def action_choose(self, key: str) -> None:
+        """A letter chooses at once."""
+        act = next(act for act in ACTS if act.key == key)
+        if len(self._rows) == 1 or not act.single:
+            self.dismiss(key)
+
+
+def open_acts(screen: LiveScreen, rows: Sequence[GpuProcess]) -> None:
+    """Ask what to do to these processes, and go on with it."""
+    if rows:
+        chosen: Callable[[str | None], None] = lambda key: perform(screen, rows, key)  # noqa: E731
+        screen.app.push_screen(ActsScreen(rows), chosen)
+
+
+def perform(screen: LiveScreen, rows: Sequence[GpuProcess], key: str | None) -> None:
+    """Do what the key stands for: explained at once, all else asked about first."""
+    doctor = screen.doctor
+    if key is None or not rows:
+        return
+    if key == "x":
+        words = explanation(rows[0], doctor.judged(rows[0]))
+        screen.app.push_screen(Sheet("Explain", words))
+    elif (why := _refused(doctor)) is not None:
+        screen.app.notify(why, severity="warning", markup=False)
+    else:
+        screen.app.push_screen(DeedScreen(_deed(doctor, rows, key)))
+
+
+def _refused(doctor: Doctor) -> str | None:
+    if doctor.snapshot is None or doctor.snapshot.source == "nvml":
+        return None
+    what = "simulated" if doctor.snapshot.simulated else "a recording"
+    return f"Nothing is done: this machine is {what}."
+
+
+def _deed(doctor: Doctor, rows: Sequence[GpuProcess], key: str) -> Deed:
+    if key == "s":
+        return Stacks(rows[0])
+    if key == "c":
+        return EmptyCache(rows[0], doctor.see)
+    assert doctor.snapshot is not None
+    return cast(Deed, End(rows, _SIGNALS[key], doctor.snapshot, doctor.see))

@@ -1,0 +1,73 @@
+"""Shows what will be done to a process, asks, and shows what came of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.present.cells import Level
+from gpudoctor.present.words import Words, line, plain
+from gpudoctor.tui.deeds import Deed, Done, failure
+from gpudoctor.tui.looking import apart
+from gpudoctor.tui.screens.sheet import Sheet
+
+_ASK = "Enter or y: do it · Esc or n: leave it"
+_BACK = "Esc goes back"
+
+
+class DeedScreen(Sheet):
+    """Nothing is done before the question was answered; everything is done outside of this thread."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,y", "agree", "Do it"),
+        Binding("escape,n,q", "leave", "Leave it"),
+    ]
+
+    def __init__(self, deed: Deed) -> None:
+        super().__init__(deed.title, (line("Looking …", Level.DIM),), _BACK)
+        self._deed = deed
+        self._plan: tuple[Words, ...] = ()
+        self._state = "looking"
+
+    def on_mount(self) -> None:
+        """Find out what would be done."""
+        super().on_mount()
+        apart(self.app, self._deed.prepare, self._prepared)
+
+    def _prepared(self, came: tuple[Words, ...] | GpuDoctorError) -> None:
+        if not self.is_attached:
+            return
+        if isinstance(came, GpuDoctorError):
+            self._state = "over"
+            self.tell(failure(came), _BACK)
+            return
+        self._state, self._plan = "asking", came
+        self.tell(came, _ASK)
+
+    def action_agree(self) -> None:
+        """Do it, once; a result is closed by the same key."""
+        if self._state == "over":
+            self.dismiss(None)
+        elif self._state == "asking":
+            self._state = "doing"
+            self.tell(
+                (*self._plan, line(""), line("Working …", Level.NOTICE)),
+                "Esc closes this; the work goes on",
+            )
+            apart(self.app, self._deed.do, self._ended)
+
+    def _ended(self, came: Done | GpuDoctorError) -> None:
+        self._state = "over"
+        done = Done(failure(came), ok=False) if isinstance(came, GpuDoctorError) else came
+        if self.is_attached:
+            self.tell(done.lines, _BACK)
+            return
+        # Whoever closed the box still wants to know.
+        self.app.notify(
+            "\n".join(plain(words) for words in done.lines[:3]),
+            title=self._deed.title,
+            severity="information" if done.ok else "warning",
+            markup=False,
+        )

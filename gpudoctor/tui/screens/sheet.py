@@ -1,0 +1,69 @@
+"""A box with lines of words over the screen below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from gpudoctor.present.cells import Level
+from gpudoctor.present.words import Words
+from gpudoctor.tui.widgets.styling import glyphs_of
+
+
+class Sheet(ModalScreen[None]):
+    """Subclasses and callers say what stands on it."""
+
+    AUTO_FOCUS = "#sheet"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "leave", "Back")]
+
+    def __init__(
+        self, title: str, lines: Iterable[Words] = (), keys: str = "Esc goes back"
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = tuple(lines)
+        self._keys = keys
+
+    def compose(self) -> ComposeResult:
+        """The box."""
+        box = VerticalScroll(Static(id="sheet-text"), id="sheet")
+        box.border_title = self._title
+        yield box
+
+    def on_mount(self) -> None:
+        """Show what is known so far."""
+        self.tell(self._lines, self._keys)
+
+    def tell(self, lines: Iterable[Words], keys: str) -> None:
+        """Show these lines, and these words about the keys under them."""
+        self._lines = tuple(lines)
+        self.query_one("#sheet-text", Static).update(self._text())
+        self.query_one("#sheet").border_subtitle = glyphs_of(self.query_one("#sheet")).text(keys)
+
+    def _text(self) -> Text:
+        colours, set_ = self.app.theme_variables, self.app.glyphs  # type: ignore[attr-defined]
+        styles = {
+            Level.DIM: colours["dim"],
+            Level.GOOD: colours["success"],
+            Level.NOTICE: f"bold {colours['accent']}",
+            Level.WARN: f"bold {colours['warning']}",
+            Level.BAD: f"bold {colours['error']}",
+        }
+        text = Text()
+        for number, words in enumerate(self._lines):
+            if number:
+                text.append("\n")
+            for cell in words:
+                text.append(set_.text(cell.text), styles.get(cell.level))
+        return text
+
+    def action_leave(self) -> None:
+        """Close it."""
+        self.dismiss(None)
