@@ -50,7 +50,7 @@ class Textfile:
         self._scratch.replace(self._path)
 
     def _body(self, view: View) -> bytes:
-        # node_exporter has metrics of these names itself, and fails as a whole over a second one.
+        # node_exporter has metrics of these names itself, and a second one of each is an error to it.
         ours = [metric for metric in self._ledger.table if not metric.name.startswith("process_")]
         return exposition(view, metrics=ours)
 
