@@ -64,7 +64,7 @@ def _rows(
     for one in changes[:_MOST]:
         style = _STYLE.get(one.verdict, "")
         name = safe(one.name)
-        name.truncate(70, overflow="ellipsis")
+        name.truncate(48, overflow="ellipsis")
         row = [name, Text(_value(one, one.before)), Text(_value(one, one.after))]
         verdict = _WORDS[one.verdict] if words else ""
         grid.add_row(
