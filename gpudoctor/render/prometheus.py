@@ -35,11 +35,14 @@ def exposition(
     if openmetrics:
         lines.append("# EOF")
     # A name of a process may hold a lone surrogate, which has no bytes of its own.
-    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
 def _head(metric: Metric, openmetrics: bool) -> tuple[str, str]:
-    if openmetrics:
+    if openmetrics and metric.kind == "counter" and not metric.name.endswith("_total"):
+        # OpenMetrics has no counter without this suffix, which foreign names may lack.
+        name, kind = metric.name, "unknown"
+    elif openmetrics:
         name, kind = metric.name.removesuffix(_SUFFIX[metric.kind]), str(metric.kind)
     else:
         name, kind = metric.name, "gauge" if metric.kind == "info" else metric.kind
