@@ -202,13 +202,13 @@ def _show(report: CheckReport, *, as_json: bool, as_markdown: bool, verbose: boo
 
         click.echo(envelope(SCHEMA, to_builtins(report)))
         return
-    from gpudoctor.render import findings
-
     if as_markdown:
-        from gpudoctor.render.mask import Identity, mask
+        from gpudoctor.present import paste
+        from gpudoctor.present.mask import Identity, mask
 
-        click.echo(mask(findings.markdown(report), Identity.here()), nl=False)
+        click.echo(mask(paste.findings(report), Identity.here()), nl=False)
         return
+    from gpudoctor.render import findings
     from gpudoctor.render.text import console
 
     screen = console()

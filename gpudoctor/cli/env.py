@@ -55,10 +55,10 @@ def env(
 
         click.echo(envelope(SCHEMA, to_builtins(report)))
     elif as_markdown:
-        from gpudoctor.render.environment import markdown
-        from gpudoctor.render.mask import Identity
+        from gpudoctor.present.mask import Identity
+        from gpudoctor.present.paste import environment
 
-        click.echo(markdown(report, Identity.here()))
+        click.echo(environment(report, Identity.here()))
     else:
         from gpudoctor.render.environment import print_text
         from gpudoctor.render.text import console

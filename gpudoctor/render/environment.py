@@ -1,4 +1,4 @@
-"""An environment report for the terminal and as Markdown to be pasted."""
+"""An environment report for the terminal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from gpudoctor import __version__, units
+from gpudoctor import units
 from gpudoctor.model.environment import EnvironmentReport
-from gpudoctor.render.environment_sections import Section, sections
-from gpudoctor.render.mask import Identity, mask
+from gpudoctor.present.environment import Section, sections
 
 _BAD = ("DIFFERS", "MISSING", "may not be opened", "does not exist", "CPU only", "not installed")
 _FAILURES = ("because", "warning", "Error", "Probe", "NVML", "nouveau", "Simulated")
@@ -46,29 +45,3 @@ def _lines(section: Section, width: int | None) -> Iterator[Text]:
             yield Text.assemble(
                 ((shown if number == 0 else "").ljust(indent), "dim"), (part, style)
             )
-
-
-def markdown(report: EnvironmentReport, identity: Identity) -> str:
-    """The whole report as Markdown, without the user's name, home folder and host name."""
-    parts = [f"### Environment by gpudoctor {__version__}", ""]
-    for section in sections(report):
-        body = "\n".join(_line(label, value) for label, value in section.rows)
-        fence = ["```", mask(body, identity), "```"]
-        if section.long:
-            parts += [
-                f"<details><summary>{section.title}</summary>",
-                "",
-                *fence,
-                "",
-                "</details>",
-                "",
-            ]
-        else:
-            parts += [f"**{section.title}**", *fence, ""]
-    return "\n".join(parts)
-
-
-def _line(label: str, value: str) -> str:
-    # A fence inside of the fence would end it.
-    text = " ".join(units.printable(part) for part in value.splitlines()).replace("```", "'''")
-    return f"{units.printable(label)}: {text}" if label else text

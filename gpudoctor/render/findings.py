@@ -1,8 +1,8 @@
-"""Findings as text and as Markdown: the cause first, its consequences under it."""
+"""Findings as text: the cause first, its consequences under it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -11,8 +11,9 @@ from rich.text import Text
 
 from gpudoctor.model.check import CheckReport, Outcome
 from gpudoctor.model.finding import Finding, Severity
+from gpudoctor.present.findings import depths, summary
 from gpudoctor.render.text import safe
-from gpudoctor.units import duration, printable
+from gpudoctor.units import printable
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _WIDTH = 9
@@ -31,7 +32,7 @@ class _Line:
 
 def show(console: Console, report: CheckReport, *, verbose: bool = False) -> None:
     """Print the report to a terminal. `verbose` adds the sources and the checks that did not apply."""
-    for finding, depth in zip(report.findings, _depths(report.findings), strict=True):
+    for finding, depth in zip(report.findings, depths(report.findings), strict=True):
         for line in _finding(finding, 2 * depth, verbose):
             _print(console, line)
         console.print()
@@ -56,7 +57,7 @@ def _print(console: Console, line: _Line) -> None:
 def plain(report: CheckReport, *, verbose: bool = False) -> str:
     """The same for a pipe or a file: no colours, no wrapping, nothing behind the end of a line."""
     lines: list[str] = []
-    for finding, depth in zip(report.findings, _depths(report.findings), strict=True):
+    for finding, depth in zip(report.findings, depths(report.findings), strict=True):
         lines += [
             " " * line.indent + line.label.plain + line.text.plain
             for line in _finding(finding, 2 * depth, verbose)
@@ -70,18 +71,6 @@ def plain(report: CheckReport, *, verbose: bool = False) -> str:
 def _not_applicable(report: CheckReport) -> Iterator[Text]:
     for outcome in report.ended(Outcome.NOT_APPLICABLE):
         yield safe(f"not applicable  {outcome.id}: {outcome.reason}", "dim")
-
-
-def _depths(findings: Iterable[Finding]) -> list[int]:
-    """How deep each finding stands under its causes; 0 for a root cause."""
-    depths: dict[str, int] = {}
-    result = []
-    for finding in findings:
-        above = [depths[cause] for cause in finding.caused_by if cause in depths]
-        depth = max(above) + 1 if above else 0
-        depths.setdefault(finding.id, depth)
-        result.append(depth)
-    return result
 
 
 def _finding(finding: Finding, indent: int, verbose: bool) -> Iterator[_Line]:
@@ -109,37 +98,3 @@ def _finding(finding: Finding, indent: int, verbose: bool) -> Iterator[_Line]:
     if verbose:
         for source in finding.sources:
             yield _Line(below, safe(source, "dim"), Text("source: ", style="dim"))
-
-
-def summary(report: CheckReport) -> str:
-    """One line: what was found, how much was looked at, how long it took."""
-    parts = []
-    for severity in sorted(Severity, reverse=True):
-        amount = sum(finding.severity is severity for finding in report.findings)
-        if amount:
-            word = "note" if severity is Severity.INFO else severity.label
-            parts.append(f"{amount} {word}{'s' if amount > 1 else ''}")
-    skipped = len(report.ended(Outcome.NOT_APPLICABLE))
-    ran = len(report.checks) - skipped
-    broken = len(report.ended(Outcome.CRASHED)) + len(report.ended(Outcome.TIMED_OUT))
-    tail = f", {broken} did not end well" if broken else ""
-    return (
-        f"{', '.join(parts) or 'Nothing found'}: {ran} checks ran, {skipped} do not apply here"
-        f"{tail} ({duration(report.duration_seconds)})"
-    )
-
-
-def markdown(report: CheckReport) -> str:
-    """The report to be pasted into an issue."""
-    lines = ["## gpudoctor check", "", summary(report), ""]
-    for finding, depth in zip(report.findings, _depths(report.findings), strict=True):
-        indent = "  " * depth
-        lines.append(
-            f"{indent}- **{finding.severity.label}** {finding.subject}: {finding.summary} "
-            f"(`{finding.id}`)"
-        )
-        lines += [f"{indent}  - {printable(line)}" for line in finding.evidence]
-        if finding.fix:
-            lines.append(f"{indent}  - Fix: {finding.fix.text}")
-            lines += [f"{indent}    - `{command}`" for command in finding.fix.commands]
-    return "\n".join(lines).rstrip() + "\n"

@@ -27,9 +27,10 @@ from gpudoctor.model.probe import (
     TorchCuda,
 )
 from gpudoctor.model.readings import DeviceFacts, MigInstance, MigReading
-from gpudoctor.render.environment import markdown, print_text
-from gpudoctor.render.environment_sections import cudnn_text, sections
-from gpudoctor.render.mask import Identity
+from gpudoctor.present.environment import cudnn_text, sections
+from gpudoctor.present.mask import Identity
+from gpudoctor.present.paste import environment as markdown
+from gpudoctor.render.environment import print_text
 
 ANA = Identity(("ana",), "/home/ana", "node17")
 

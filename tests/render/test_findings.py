@@ -8,7 +8,9 @@ from rich.console import Console
 
 from gpudoctor.model.check import CheckOutcome, CheckReport, Outcome
 from gpudoctor.model.finding import Finding, Fix, Severity
-from gpudoctor.render.findings import markdown, plain, show, summary
+from gpudoctor.present.findings import summary
+from gpudoctor.present.paste import findings as markdown
+from gpudoctor.render.findings import plain, show
 
 COMMAND = "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130 # long"
 CAUSE = Finding(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpudoctor.render.mask import Identity, mask
+from gpudoctor.present.mask import Identity, mask
 
 ANA = Identity(("ana",), "/home/ana", "node17")
 
