@@ -42,7 +42,7 @@ class Recorder:
         self._torch_begun = self._torch_ready = 0.0
         self._torch_seconds: Optional[float] = None
         self._write_every = 1.0
-        self._writing = False
+        self._writing = self._holding_up = False
         self.steps = Steps()
         self.batches = Steps()
         self.forwards = Steps()
@@ -106,8 +106,9 @@ class Recorder:
             self.loaders.install(module)
 
     def _on_dynamo(self, module: ModuleType, ran: bool) -> None:
-        # torch.compile would compile global hooks into the model.
-        self.forward.give_up()
+        # torch.compile would compile global hooks into the model. (A profiler's start imports it, too.)
+        if not self._holding_up:
+            self.forward.give_up()
 
     def _after_step(self) -> None:
         self.steps.add()
@@ -134,6 +135,7 @@ class Recorder:
 
     def _hold_up(self, steps: Steps) -> None:
         begun = time.perf_counter()
+        self._holding_up = True
         if self.sampler is not None:
             self.sampler.paused = True
         self.growth.after_step(steps.count)
@@ -141,6 +143,7 @@ class Recorder:
         if self.sampler is not None:
             self.sampler.paused = False
             self.sampler.in_loop = True
+        self._holding_up = False
         seconds = time.perf_counter() - begun
         self.steps.held_up += seconds
         self.batches.held_up += seconds
