@@ -22,6 +22,8 @@ RELEVANT = (
     *("flash-attn", "jax", "lightning", "mkl", "peft", "tensorflow", "transformer", "vllm", "tbb"),
     *("intel-", "dpcpp", "oneccl", "impi-", "umf", "tcmlib", "onemkl", "cupy", "numba", "ray"),
 )
+_BAD = ("DIFFERS", "MISSING", "may not be opened", "does not exist", "CPU only", "not installed")
+_FAILURES = ("because", "warning", "Error", "Probe", "NVML", "nouveau", "Simulated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,3 +334,8 @@ def _config(probe: Probe) -> tuple[tuple[str, str], ...]:
     text = (probe.torch.config if probe.torch else None) or ""
     lines = (line.strip().removeprefix("- ") for line in text.splitlines()[1:])
     return tuple(("", line) for line in lines if line)
+
+
+def suspicious(label: str, value: str) -> bool:
+    """Whether a row tells of something that may be wrong."""
+    return label in _FAILURES or any(word in value for word in _BAD)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from gpudoctor.model.check import CheckReport, Outcome
 from gpudoctor.model.finding import Finding, Severity
-from gpudoctor.units import duration
+from gpudoctor.present.cells import Cell, Level, Row
+from gpudoctor.present.columns import Column
+from gpudoctor.present.words import Words, line
+from gpudoctor.units import duration, printable
+
+COLUMNS = (
+    Column("severity", "HOW BAD", 7),
+    Column("subject", "WHAT", 10, grow=1, most=22),
+    Column("summary", "FINDING", 30, grow=6),
+)
+_LEVELS = {
+    Severity.ERROR: Level.BAD,
+    Severity.WARNING: Level.WARN,
+    Severity.INFO: Level.NOTICE,
+}
 
 
 def depths(findings: Iterable[Finding]) -> list[int]:
@@ -37,3 +51,42 @@ def summary(report: CheckReport) -> str:
         f"{', '.join(parts) or 'Nothing found'}: {ran} checks ran, {skipped} do not apply here"
         f"{tail} ({duration(report.duration_seconds)})"
     )
+
+
+def finding_rows(report: CheckReport) -> list[Row]:
+    """One row for each finding, those that follow from another moved to the right under it."""
+    rows = []
+    together = zip(report.findings, depths(report.findings), strict=True)
+    for number, (finding, depth) in enumerate(together):
+        level = _LEVELS[finding.severity]
+        cells = (
+            Cell(finding.severity.label, level),
+            Cell(printable(finding.subject)),
+            Cell("  " * depth + printable(finding.summary)),
+        )
+        rows.append(Row(str(number), cells))
+    return rows
+
+
+def finding_lines(finding: Finding) -> Iterator[Words]:
+    """One finding in full: what it follows from, what was seen, what to do, who says so."""
+    label = Cell(f"{finding.severity.label}  ", _LEVELS[finding.severity])
+    yield (label, Cell(printable(finding.subject), Level.NOTICE), Cell(f"  [{finding.id}]"))
+    yield line(finding.summary)
+    if finding.caused_by:
+        yield line(f"follows from {', '.join(finding.caused_by)}", Level.DIM)
+    yield from (line(f"  {text}", Level.DIM) for text in finding.evidence)
+    if finding.fix:
+        yield line("")
+        yield (Cell("fix: ", Level.GOOD), Cell(printable(finding.fix.text)))
+        yield from (line(f"    {command}", Level.NOTICE) for command in finding.fix.commands)
+    if finding.sources:
+        yield line("")
+        yield from (line(f"source: {source}", Level.DIM) for source in finding.sources)
+
+
+def fix_text(finding: Finding) -> str | None:
+    """What to copy: the commands that do it, else the words that say it."""
+    if finding.fix is None:
+        return None
+    return "\n".join(finding.fix.commands) or finding.fix.text

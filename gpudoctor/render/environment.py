@@ -10,10 +10,7 @@ from rich.text import Text
 
 from gpudoctor import units
 from gpudoctor.model.environment import EnvironmentReport
-from gpudoctor.present.environment import Section, sections
-
-_BAD = ("DIFFERS", "MISSING", "may not be opened", "does not exist", "CPU only", "not installed")
-_FAILURES = ("because", "warning", "Error", "Probe", "NVML", "nouveau", "Simulated")
+from gpudoctor.present.environment import Section, sections, suspicious
 
 
 def print_text(report: EnvironmentReport, console: Console, *, everything: bool = False) -> None:
@@ -33,7 +30,7 @@ def _lines(section: Section, width: int | None) -> Iterator[Text]:
     if width is not None:
         indent = min(indent, width // 2)
     for label, value in section.rows:
-        style = "yellow" if label in _FAILURES or any(word in value for word in _BAD) else ""
+        style = "yellow" if suspicious(label, value) else ""
         text = " ".join(units.printable(part) for part in value.splitlines())
         parts = textwrap.wrap(text, width - indent, break_on_hyphens=False) if width else [text]
         shown = "  " + units.printable(label)

@@ -34,6 +34,7 @@ class GpuDoctorApp(App[None]):
         Binding("q,f10", "quit", "Quit", key_display="q"),
         Binding("question_mark,f1", "help", "Help", key_display="?"),
         Binding("e", "events", "Events"),
+        Binding("E,f7", "environment", "Check", key_display="E"),
         Binding("p", "pause", "Pause"),
         Binding("t", "next_theme", "Theme"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
@@ -126,6 +127,13 @@ class GpuDoctorApp(App[None]):
 
         if not isinstance(self.screen, EventsScreen):
             self.push_screen(EventsScreen())
+
+    def action_environment(self) -> None:
+        """What is wrong with this machine and its Python."""
+        from gpudoctor.tui.screens.environment import EnvironmentScreen
+
+        if not isinstance(self.screen, EnvironmentScreen):
+            self.push_screen(EnvironmentScreen())
 
     def action_pause(self) -> None:
         """Hold the picture, or go on; the history goes on either way."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from gpudoctor.present.cells import Level
 from gpudoctor.present.words import Words
-from gpudoctor.tui.widgets.styling import glyphs_of
+from gpudoctor.tui.widgets.styling import glyphs_of, worded
 
 
 class Sheet(ModalScreen[None]):
@@ -44,25 +42,8 @@ class Sheet(ModalScreen[None]):
     def tell(self, lines: Iterable[Words], keys: str) -> None:
         """Show these lines, and these words about the keys under them."""
         self._lines = tuple(lines)
-        self.query_one("#sheet-text", Static).update(self._text())
+        self.query_one("#sheet-text", Static).update(worded(self, self._lines))
         self.query_one("#sheet").border_subtitle = glyphs_of(self.query_one("#sheet")).text(keys)
-
-    def _text(self) -> Text:
-        colours, set_ = self.app.theme_variables, self.app.glyphs  # type: ignore[attr-defined]
-        styles = {
-            Level.DIM: colours["dim"],
-            Level.GOOD: colours["success"],
-            Level.NOTICE: f"bold {colours['accent']}",
-            Level.WARN: f"bold {colours['warning']}",
-            Level.BAD: f"bold {colours['error']}",
-        }
-        text = Text()
-        for number, words in enumerate(self._lines):
-            if number:
-                text.append("\n")
-            for cell in words:
-                text.append(set_.text(cell.text), styles.get(cell.level))
-        return text
 
     def action_leave(self) -> None:
         """Close it."""
