@@ -46,9 +46,13 @@ def speed(ratio: Ratio | None) -> str:
         return f"is {ratio.value:.2f}× as fast {interval}"
     if ratio.slower:
         return f"costs {(1 / ratio.value - 1) * 100:.0f} % {interval}"
-    if ratio.high > ratio.low * _UNSTEADY:
+    if _unsteady(ratio):
         return f"cannot be told apart, since the timings scatter too much {interval}"
     return f"shows no difference in speed {interval}"
+
+
+def _unsteady(ratio: Ratio) -> bool:
+    return ratio.high > ratio.low * _UNSTEADY
 
 
 def _reproducible(result: BenchResult) -> str:
@@ -78,7 +82,9 @@ def _of_script(results: Sequence[BenchResult]) -> Iterator[str]:
             yield f"also faster, each alone: {others}"
     elif measured:
         names = ", ".join(result.setting for result in measured)
-        yield f"nothing is gained, as far as can be shown, by {names}"
+        unsteady = ", ".join(r.setting for r in measured if r.speedup and _unsteady(r.speedup))
+        doubt = f" (the timings of {unsteady} scatter too much to tell)" if unsteady else ""
+        yield f"nothing is gained, as far as can be shown, by {names}{doubt}"
     else:
         yield "no setting could be compared with the unchanged run often enough for a claim"
     operators = [o for r in results for o in r.operators]
