@@ -33,6 +33,12 @@ _OPTIONS = (
         help="With --pid: for how long.",
     ),
     click.option(
+        "--inject",
+        is_flag=True,
+        help="With --pid: enter the job and start torch's profiler in it, where it was not started with "
+        "KINETO_USE_DAEMON=1.",
+    ),
+    click.option(
         "--nproc-per-node",
         metavar="N",
         help="Run the script with torchrun in N processes, and compare the ranks.",
@@ -71,9 +77,19 @@ def watch(folder: Path, collect: dict[str, Any], alone: bool) -> int:
         stacks=not collect["no_functions"],
         operators=not collect["no_operators"],
         shapes=collect["shapes"],
+        enter=_enter if collect["inject"] else None,
         say=lambda words: click.echo(words, err=True),
     )
     return 0
+
+
+def _enter(pid: int, path: Path, seconds: float) -> None:
+    from gpudoctor.profile.payload import source, understood
+    from gpudoctor.reclaim.entrance import entrance
+    from gpudoctor.reclaim.visitor import visit_apart
+
+    done = visit_apart(entrance(pid), source(path, seconds), timeout_s=seconds + 60)
+    understood(pid, done.answer)
 
 
 @contextlib.contextmanager

@@ -44,14 +44,23 @@ def trace(
     Raises:
         GpuDoctorError: another daemon serves this machine, or the process did not ask or did not write.
     """
-    with _folder_for(owner) as folder, _listening(socket_folder) as listener:
+    with folder_for(owner) as folder, _listening(socket_folder) as listener:
         _answer(listener, pid, _configuration(folder / "trace.json", window_seconds, shapes))
         written = folder / f"trace_{pid}.json"
         _wait_for(written, pid, window_seconds + _WRITING_S)
-        # As root, do not follow a link that the traced user put in the trace's place.
-        if written.is_symlink() or not written.is_file():
-            raise GpuDoctorError(f"process {pid} left no trace, but something else in its place")
-        shutil.move(written, target)
+        take(written, target, pid)
+
+
+def take(written: Path, target: Path, pid: int) -> None:
+    """Moves the trace that process `pid` wrote to where it belongs.
+
+    Raises:
+        GpuDoctorError: what lies there is no file.
+    """
+    # As root, do not follow a link that the traced user put in the trace's place.
+    if written.is_symlink() or not written.is_file():
+        raise GpuDoctorError(f"process {pid} left no trace where it was told to")
+    shutil.move(written, target)
 
 
 def _configuration(path: Path, window_seconds: float, shapes: bool) -> bytes:
@@ -66,7 +75,8 @@ def _configuration(path: Path, window_seconds: float, shapes: bool) -> bytes:
 
 
 @contextlib.contextmanager
-def _folder_for(owner: int) -> Iterator[Path]:
+def folder_for(owner: int) -> Iterator[Path]:
+    """A new folder that user `owner` can write to and nobody else can look into."""
     # Newer kineto writes on demand below /tmp only.
     folder = Path(tempfile.mkdtemp(prefix="gpudoctor-trace-", dir="/tmp"))
     try:

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -36,6 +36,10 @@ _AFTER_INTERRUPT_S = 5.0
 _STEP = "Optimizer.step#"
 
 
+# Has process (pid) trace itself into a file for some seconds.
+Tracer = Callable[[int, Path, float], None]
+
+
 @dataclass(slots=True)
 class _Watch:
     """What the watch gathers; `notes` say what could not be had."""
@@ -44,6 +48,7 @@ class _Watch:
     samples: SamplesSeen | None = None
     threads: tuple[ThreadSeen, ...] = ()
     child: subprocess.Popen[str] | None = None
+    interrupted: bool = False
     window: WindowSeen = field(default_factory=lambda: WindowSeen("off"))
     memory: list[tuple[float, int]] = field(default_factory=list)
 
@@ -56,12 +61,14 @@ def watch(
     stacks: bool = True,
     operators: bool = True,
     shapes: bool = False,
+    enter: Tracer | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Watch process `pid` for `seconds`; session.json and trace.json are written to `folder`.
 
     Python stacks come from py-spy, operators from the process's own libkineto. `say` hears what is
-    possible for this process and what is not.
+    possible for this process and what is not. `enter` starts torch's profiler inside the process; it
+    is asked only where libkineto cannot be.
 
     Ctrl-C ends the watch early, and what was seen until then is kept.
 
@@ -70,15 +77,23 @@ def watch(
     """
     way = reach(pid)
     _check_not_torchrun(way)
-    stacks, operators = _possible(way, stacks, operators, say)
+    entered = enter if operators and way.no_operators is not None and way.may_enter else None
+    if entered is not None:
+        way = replace(way, no_operators=None)
+    stacks, operators = _possible(way, stacks, operators, say, entered is not None)
     found = _Watch(notes=list(_missing(way)))
     started_at, cpu, begun = time.time(), _main_thread_cpu(pid), time.monotonic()
+    tracer = _tracer(way, shapes, entered)
     jobs = []
     if stacks:
         jobs.append(lambda: _stacks(way, seconds, folder, found))
     if operators:
-        jobs.append(lambda: _operators(way, folder, shapes, found))
-    _together(jobs, pid, found, begun)
+        jobs.append(lambda: _operators(way, folder, tracer, found))
+    if entered is not None:
+        # Only one can hold a process at a time: py-spy waits until the visit is over.
+        _together([jobs.pop()], pid, found, begun)
+    if not found.interrupted:
+        _together(jobs, pid, found, begun)
     if not runs(pid):
         found.notes.append("The job ended while it was watched.")
     wall, cpu_after = time.monotonic() - begun, _main_thread_cpu(pid)
@@ -104,10 +119,11 @@ def _check_not_torchrun(way: Reach) -> None:
 
 
 def _possible(
-    way: Reach, stacks: bool, operators: bool, say: Callable[[str], None]
+    way: Reach, stacks: bool, operators: bool, say: Callable[[str], None], entered: bool
 ) -> tuple[bool, bool]:
     say(f"Python stacks: {_answer(stacks, way.no_stacks, 'yes, by py-spy')}.")
-    say(f"Operators: {_answer(operators, way.no_operators, 'yes, by its own libkineto')}.")
+    how = "by a profiler that is started inside of it" if entered else "by its own libkineto"
+    say(f"Operators: {_answer(operators, way.no_operators, f'yes, {how}')}.")
     stacks, operators = stacks and way.no_stacks is None, operators and way.no_operators is None
     if not stacks and not operators:
         causes = dict.fromkeys(filter(None, (way.no_stacks, way.no_operators)))
@@ -135,7 +151,8 @@ def _together(jobs: list[Callable[[], None]], pid: int, found: _Watch, begun: fl
         try:
             job()
         except GpuDoctorError as error:
-            found.notes.append(": ".join(filter(None, (error.message, error.cause))) + ".")
+            words = ": ".join(filter(None, (error.message, error.cause)))
+            found.notes.append(words.rstrip(".") + ".")
 
     threads = [threading.Thread(target=guarded, args=(job,), daemon=True) for job in jobs]
     for thread in threads:
@@ -147,6 +164,7 @@ def _together(jobs: list[Callable[[], None]], pid: int, found: _Watch, begun: fl
                 found.memory.append((time.monotonic() - begun, size))
             time.sleep(_LOOK_S)
     except KeyboardInterrupt:
+        found.interrupted = True
         found.notes.append("The watch was interrupted.")
         if found.child is not None:
             # py-spy writes what it has; at a terminal it was interrupted, too.
@@ -180,16 +198,30 @@ def _stacks(way: Reach, seconds: float, folder: Path, found: _Watch) -> None:
     found.threads = pyspy.threads(seen, way.pid, took)
 
 
-def _operators(way: Reach, folder: Path, shapes: bool, found: _Watch) -> None:
+def _tracer(way: Reach, shapes: bool, enter: Tracer | None) -> Callable[[Path], None]:
+    def by_kineto(path: Path) -> None:
+        kineto.trace(
+            way.pid,
+            way.owner,
+            path,
+            window_seconds=WINDOW_SECONDS,
+            shapes=shapes,
+            socket_folder=way.socket_folder,
+        )
+
+    def by_entering(path: Path) -> None:
+        if enter is None:
+            return
+        with kineto.folder_for(way.owner) as own:
+            enter(way.pid, own / "trace.json", WINDOW_SECONDS)
+            kineto.take(own / "trace.json", path, way.pid)
+
+    return by_kineto if enter is None else by_entering
+
+
+def _operators(way: Reach, folder: Path, tracer: Callable[[Path], None], found: _Watch) -> None:
     path = folder / "trace.json"
-    kineto.trace(
-        way.pid,
-        way.owner,
-        path,
-        window_seconds=WINDOW_SECONDS,
-        shapes=shapes,
-        socket_folder=way.socket_folder,
-    )
+    tracer(path)
     trace = read_trace(path, way.pid)
     events = [*trace.host, *trace.device]
     if not events:

@@ -21,7 +21,8 @@ _SHARED_NAMESPACES = ("mnt", "net", "pid")
 @dataclass(frozen=True, slots=True)
 class Reach:
     """A running Python process. `no_stacks` and `no_operators` say why not; None: it can be had.
-    `socket_folder` is where its Kineto looks for a daemon ("": the abstract namespace)."""
+    `socket_folder` is where its Kineto looks for a daemon ("": the abstract namespace). `may_enter`:
+    it has loaded torch and sees the same files, so that a profiler inside of it is worth a try."""
 
     pid: int
     program: tuple[str, ...]
@@ -34,6 +35,7 @@ class Reach:
     no_stacks: str | None
     no_operators: str | None
     socket_folder: str = ""
+    may_enter: bool = False
 
 
 def reach(pid: int, proc: Path = PROC) -> Reach:
@@ -69,6 +71,7 @@ def reach(pid: int, proc: Path = PROC) -> Reach:
         py_spy=py_spy,
         no_stacks=denied or _why_no_stacks(folder, maps, owner, py_spy, proc),
         no_operators=denied or _why_no_operators(folder, maps, environment, owner, proc),
+        may_enter="/torch/lib/libtorch" in maps and _other_namespace(folder, proc) is None,
         socket_folder=(environment or {}).get("KINETO_IPC_SOCKET_DIR", ""),
     )
 
@@ -170,8 +173,8 @@ def _why_no_operators(
         return "it has not loaded torch"
     if environment is None or "KINETO_USE_DAEMON" not in environment:
         return (
-            "it was not started with KINETO_USE_DAEMON=1, without which torch's profiler cannot be "
-            "reached from outside"
+            "it was not started with KINETO_USE_DAEMON=1 (with --inject, torch's profiler is started "
+            "inside of it)"
         )
     sockets = environment.get("KINETO_IPC_SOCKET_DIR", "")
     if len(sockets) > _LONGEST_SOCKET_FOLDER:

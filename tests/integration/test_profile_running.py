@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from gpudoctor.profile.payload import source
+
 pytestmark = pytest.mark.integration
 JOB = """\
 import time, torch
@@ -82,6 +84,40 @@ def test_a_running_job_is_seen_from_outside_with_its_workers_and_its_operators(t
     assert seen["window"]["steps"] > 3
     assert any(one["name"] == "aten::addmm" for one in seen["window"]["operators"])
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_job_that_was_started_without_anything_is_entered_on_request(tmp_path):
+    script = tmp_path / "job.py"
+    with running(script, JOB) as pid:
+        done = watched(pid, "--duration", "2", "--inject")
+        assert done.returncode == 0, done.stderr
+        os.kill(pid, 0)
+        again = watched(pid, "--duration", "2")
+    seen = json.loads(done.stdout)
+    assert seen["notes"] == []
+    assert seen["findings"][0]["source_line"] == f"{script}:6"
+    assert 0.3 < seen["window"]["seconds"] < 1.5
+    assert any(one["name"] == "aten::addmm" for one in seen["window"]["operators"])
+    assert "KINETO_USE_DAEMON" in json.loads(again.stdout)["notes"][0]
+
+
+ENDING = """\
+import sys, threading, time, torch
+torch.ones(2)
+names = {}
+exec(sys.argv[1], names)
+threading.Thread(target=names["run"], daemon=True).start()
+end = time.time() + 2
+while time.time() < end: torch.ones(8).sum()
+"""
+
+
+def test_a_job_that_ends_inside_the_injected_window_ends_as_ever(tmp_path):
+    code = source(tmp_path / "trace.json", 30.0)
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING, code], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_job_without_torch_is_told_what_cannot_be_had_and_why(tmp_path):
