@@ -153,11 +153,18 @@ def beside(
         thread.join(patience_seconds)
 
 
+def read_timeline(folder: Path) -> Timeline | None:
+    """gpus.json in `folder`; None where there is none that can be read."""
+    try:
+        return decode((folder / FILE).read_bytes(), Timeline, what=FILE)
+    except (OSError, GpuDoctorError):
+        return None
+
+
 def gpu_uses(folder: Path) -> tuple[GpuUse, ...]:
     """What gpus.json in `folder` says, in sums; nothing where there is none that can be read."""
-    try:
-        timeline = decode((folder / FILE).read_bytes(), Timeline, what=FILE)
-    except (OSError, GpuDoctorError):
+    timeline = read_timeline(folder)
+    if timeline is None:
         return ()
     return tuple(
         summary(gpu, timeline.interval_seconds * gpu.stride) for gpu in timeline.gpus if gpu.points

@@ -17,12 +17,12 @@ class Chart:
     top: float
 
 
-def chart(points: Sequence[tuple[float, float]]) -> Chart | None:
-    """A line through `points` (x rising), from 0 to their highest value; None for fewer than two."""
+def chart(points: Sequence[tuple[float, float]], top: float | None = None) -> Chart | None:
+    """A line through `points` (x rising), from 0 to `top` or their highest value; None for fewer than two."""
     if len(points) < 2:
         return None
     first, last = points[0][0], points[-1][0]
-    top = max(value for _, value in points)
+    top = max(value for _, value in points) if top is None else top
     if last <= first or top <= 0:
         return None
     places = [

@@ -11,6 +11,7 @@ from gpudoctor.model.codec import envelope, to_builtins
 from gpudoctor.model.profile import Profile
 from gpudoctor.profile.exports import collapsed, speedscope
 from gpudoctor.profile.session import SamplesSeen, read_session
+from gpudoctor.profile.timeline import read_timeline
 from gpudoctor.render.profile_html import html
 
 
@@ -23,7 +24,9 @@ def write_reports(profile: Profile, folder: Path) -> None:
     samples = read_session(folder).samples
     try:
         (folder / "profile.json").write_bytes(envelope("gpudoctor.profile/1", to_builtins(profile)))
-        (folder / "report.html").write_text(html(profile, samples), encoding="utf-8")
+        (folder / "report.html").write_text(
+            html(profile, samples, read_timeline(folder)), encoding="utf-8"
+        )
         if samples is not None:
             _write_stacks(profile, folder, samples)
     except OSError as error:

@@ -11,12 +11,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from gpudoctor import __version__, units
 from gpudoctor.model.profile import Profile
 from gpudoctor.profile.session import SamplesSeen
+from gpudoctor.profile.timeline import Timeline
 from gpudoctor.render.charts import HEIGHT, WIDTH, chart
 from gpudoctor.render.flame import boxes
+from gpudoctor.render.gpu_strip import strips
 from gpudoctor.render.profile import facts, short, verdict
 
 
-def html(profile: Profile, samples: SamplesSeen | None) -> str:
+def html(profile: Profile, samples: SamplesSeen | None, timeline: Timeline | None = None) -> str:
     """The report as one HTML document."""
     environment = Environment(
         loader=PackageLoader("gpudoctor.render"),
@@ -34,7 +36,8 @@ def html(profile: Profile, samples: SamplesSeen | None) -> str:
         printable=units.printable,
         short=lambda line: short(line, profile.run.cwd),
     )
-    return environment.get_template("profile.html").render(_context(profile, samples))
+    context = {**_context(profile, samples), "strips": strips(timeline)}
+    return environment.get_template("profile.html").render(context)
 
 
 def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:

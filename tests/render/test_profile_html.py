@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import OperatorTime, PhaseTime, ProfileFinding
 from gpudoctor.profile.session import SamplesSeen
+from gpudoctor.profile.timeline import GpuSeen, Point, Timeline
 from gpudoctor.render.charts import chart
 from gpudoctor.render.flame import boxes
 from gpudoctor.render.profile_html import html
@@ -115,3 +116,20 @@ def test_a_chart_reaches_from_zero_to_the_highest_value():
 def test_one_point_is_no_chart():
     assert chart([(0, 5.0)]) is None
     assert chart([(0, 0.0), (1, 0.0)]) is None
+
+
+def test_the_gpus_timeline_is_drawn_with_the_stretches_in_which_it_was_slowed():
+    points = [
+        Point(0.5 * at, 0.5, None, 8 * 2**30, 1.5e9, 300.0, ("hw_slowdown",) if at == 2 else ())
+        for at in range(5)
+    ]
+    seen = Timeline(0.5, [GpuSeen(1, "GPU-1", "NVIDIA <H100>", 80 * 2**30, points)])
+    page = html(profile(), None, seen)
+    assert "GPU 1: NVIDIA &lt;H100&gt;, by NVML" in page
+    assert page.count('class="slowed" x="500.0" y="0" width="250.0"') == 4
+    assert "<title>hw_slowdown</title>" in page
+    assert "Multiprocessors active" not in page
+
+
+def test_without_a_gpu_there_is_no_strip():
+    assert "by NVML" not in html(profile(), None)
