@@ -19,6 +19,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.option(
     "--listen",
+    "--web.listen-address",
+    "listen",
     metavar="ADDRESS",
     multiple=True,
     help="HOST:PORT or unix:/PATH; may be repeated.  [127.0.0.1:9836]",
@@ -66,6 +68,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--tls-client-ca", metavar="FILE", type=_FILE, help="Ask clients for certificates of this CA."
 )
+@click.option(
+    "--web.config.file",
+    "web_config",
+    metavar="FILE",
+    type=_FILE,
+    help="TLS and users as Prometheus' exporters have them, in YAML.",
+)
 @click.option("--wait-for-driver", is_flag=True, help="Without a driver, wait for it.")
 @click.pass_context
 def serve(ctx: click.Context, /, **options: Any) -> None:
@@ -75,15 +84,15 @@ def serve(ctx: click.Context, /, **options: Any) -> None:
     Without --processes, processes are told of by user and GPU only, since a pid is a label that
     never comes back. Nothing that is asked for over HTTP changes anything on the machine.
 
+    SIGHUP makes it read the settings, the web configuration, certificates and token again.
+
     What is sampled is recorded too, for `gpudoctor history`; a simulated or replayed machine only
     where --history names a file.
     """
     chosen = _Options(**options)
-    config = ctx.obj["config"]
-    settings = load(Path(config) if config else None).serve
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("gpudoctor.daemon").setLevel(logging.INFO)
-    _serve(ctx, chosen, settings)
+    _serve(ctx, chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +111,28 @@ class _Options:
     tls_cert: Path | None
     tls_key: Path | None
     tls_client_ca: Path | None
+    web_config: Path | None
     wait_for_driver: bool
 
 
-def _serve(ctx: click.Context, chosen: _Options, settings: ServeSettings) -> None:
+def _settings(ctx: click.Context) -> ServeSettings:
+    config = ctx.obj["config"]
+    return load(Path(config) if config else None).serve
+
+
+def _serve(ctx: click.Context, chosen: _Options) -> None:
     from gpudoctor.cli import assembly
-    from gpudoctor.daemon.access import read_token, tls
+    from gpudoctor.daemon.access import Access, AccessFiles
     from gpudoctor.daemon.ledger import Ledger
     from gpudoctor.daemon.service import Service
     from gpudoctor.render.metrics.dcgm import DCGM
     from gpudoctor.render.metrics.table import METRICS
 
-    context = tls(chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca)
-    token = read_token(chosen.token_file) if chosen.token_file else None
+    settings = _settings(ctx)
+    files = AccessFiles(
+        chosen.token_file, chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca, chosen.web_config
+    )
+    access = files.read()
     ledger = Ledger(
         interval_s=chosen.interval or settings.interval_seconds,
         process_rows=chosen.processes,
@@ -124,7 +142,7 @@ def _serve(ctx: click.Context, chosen: _Options, settings: ServeSettings) -> Non
     made_up = bool(ctx.obj["demo"] or ctx.obj["replay"])
     # Sockets and files are let go of first: the driver may hang while it is closed.
     with ExitStack() as machines, ExitStack() as stack:
-        sockets = assembly.listen(addresses, stack, secure=context is not None)
+        sockets = assembly.listen(addresses, stack, secure=access.context is not None)
         if chosen.textfile is not None:
             assembly.write_textfile(chosen.textfile, ledger, stack)
         sampler = None if chosen.wait_for_driver else assembly.open_sampler(ctx, ledger, machines)
@@ -132,7 +150,13 @@ def _serve(ctx: click.Context, chosen: _Options, settings: ServeSettings) -> Non
         if not chosen.no_history and (chosen.history is not None or not made_up):
             readers += assembly.record(chosen.history, ledger, stack)
         opener = partial(assembly.open_sampler, ctx, ledger, machines)
-        service = Service(ledger, opener, readers, token=token, context=context)
+
+        def reread() -> Access:
+            again, who = _settings(ctx), files.read()
+            service.keep_pace(chosen.interval or again.interval_seconds)
+            return who
+
+        service = Service(ledger, opener, readers, access=access, reread=reread)
         if sampler is not None:
             service.attach(sampler)
         service.run(tuple(sockets.values()), lambda: assembly.say_where(sockets))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
@@ -54,6 +54,9 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+_ALWAYS = {"X-Content-Type-Options": "nosniff"}
+
+
 class BadRequestError(Exception):
     """The request cannot be answered; `status` says why."""
 
@@ -62,7 +65,8 @@ class BadRequestError(Exception):
         self.status = status
 
 
-Answer = Callable[[Request], Response]
+# What takes long is answered later, so that others need not wait for it.
+Answer = Callable[[Request], Response | Awaitable[Response]]
 
 
 class HttpServer:
@@ -75,27 +79,34 @@ class HttpServer:
         self._timeout_s = timeout_s
         self._most = most
         self._open: set[asyncio.Task[None]] = set()
-        self._servers: list[asyncio.Server] = []
+        self._servers: dict[socket.socket, asyncio.Server] = {}
 
     async def listen(self, listening: socket.socket, context: ssl.SSLContext | None = None) -> None:
-        """Begin to accept connections on `listening`; a UNIX socket needs no TLS."""
+        """Begin to accept connections on `listening`; a UNIX socket needs no TLS.
+
+        The socket stays the caller's. Asked for again, it takes the other context from the next
+        connection on, and none is refused meanwhile.
+        """
+        before = self._servers.pop(listening, None)
+        # asyncio closes the socket that it is given.
+        sock = listening.dup()
         if listening.family == socket.AF_UNIX:
-            server = await asyncio.start_unix_server(
-                self._connected, sock=listening, limit=HEAD_LIMIT
-            )
+            server = await asyncio.start_unix_server(self._connected, sock=sock, limit=HEAD_LIMIT)
         else:
             server = await asyncio.start_server(
                 self._connected,
-                sock=listening,
+                sock=sock,
                 limit=HEAD_LIMIT,
                 ssl=context,
                 ssl_handshake_timeout=self._timeout_s if context else None,
             )
-        self._servers.append(server)
+        self._servers[listening] = server
+        if before is not None:
+            before.close()
 
     async def close(self) -> None:
         """Stop accepting and drop what is open; a scraper comes again."""
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
         for task in self._open:
             task.cancel()
@@ -134,14 +145,15 @@ class HttpServer:
                 await self._send(writer, _plain(error.status), "GET", last=True)
                 return
             last = request.headers.get("connection", "").lower() == "close"
-            await self._send(writer, self._safely(request), request.method, last=last)
+            await self._send(writer, await self._safely(request), request.method, last=last)
             if last:
                 return
             patience = IDLE_TIMEOUT_S
 
-    def _safely(self, request: Request) -> Response:
+    async def _safely(self, request: Request) -> Response:
         try:
-            return self._answer(request)
+            answer = self._answer(request)
+            return answer if isinstance(answer, Response) else await answer
         except Exception:  # noqa: BLE001 - one broken answer must not end the daemon
             _LOG.exception("no answer to %s", request.path)
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -154,8 +166,7 @@ class HttpServer:
             f"Date: {formatdate(usegmt=True)}",
             f"Content-Type: {response.content_type}",
             f"Content-Length: {len(response.body)}",
-            "X-Content-Type-Options: nosniff",
-            *(f"{name}: {value}" for name, value in response.headers.items()),
+            *(f"{name}: {value}" for name, value in {**_ALWAYS, **response.headers}.items()),
         ]
         if last:
             lines.append("Connection: close")

@@ -36,8 +36,7 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.interval_s = interval_s
-        # Two samples may be missed before the readings count as old.
-        self._fresh_for_s = 3 * interval_s + deadline_s
+        self._deadline_s = deadline_s
         # How many samples the flight recorder could not write, where there is one.
         self.unrecorded: Callable[[], int] | None = None
         self.table = metrics
@@ -50,6 +49,12 @@ class Ledger:
         self._failed_at: dict[tuple[str, str], float] = {}
         self._bodies: dict[tuple[str, bool], bytes] = {}
         self._made_of: View | None = None
+
+    def keep_pace(self, interval_s: float) -> None:
+        """Expect samples every `interval_s` seconds from now on."""
+        with self._lock:
+            self.interval_s = interval_s
+            self._view = replace(self._view, interval_seconds=interval_s)
 
     def add(self, snapshot: Snapshot) -> None:
         """Take a new snapshot."""
@@ -66,7 +71,9 @@ class Ledger:
     def view(self) -> View:
         """What the metrics are computed from, now."""
         with self._lock:
-            if self._view.fresh and self._clock() - self._arrived > self._fresh_for_s:
+            # Two samples may be missed before the readings count as old.
+            fresh_for_s = 3 * self.interval_s + self._deadline_s
+            if self._view.fresh and self._clock() - self._arrived > fresh_for_s:
                 # What was found on a machine that cannot be seen any more may be over.
                 self._view = replace(self._view, fresh=False, inspection=None)
             return self._view

@@ -7,20 +7,21 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from gpudoctor.daemon.access import Guard
-from gpudoctor.daemon.http import HttpServer
+from gpudoctor.daemon.access import Access, Guard
+from gpudoctor.daemon.http import HttpServer, Request, Response
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.routes import Routes
 from gpudoctor.daemon.supervisor import Supervisor
+from gpudoctor.errors import GpuDoctorError
 from gpudoctor.nvml.api import NvmlUnavailableError
 from gpudoctor.sampling.sampler import Sampler, Subscriber
 
 RETRY_S = 5.0
 END_WITHIN_S = 1.8
+_EVERYBODY = Access()
 _LOG = logging.getLogger(__name__)
 
 
@@ -28,7 +29,8 @@ class Service:
     """Runs until SIGTERM or SIGINT, and tells systemd how it is.
 
     `open_sampler` opens the driver. It is called in a thread of its own, again and again while it
-    raises NvmlUnavailableError, so that a machine without a driver is served too.
+    raises NvmlUnavailableError, so that a machine without a driver is served too. `reread` is called
+    on SIGHUP, in a thread of its own too; when it raises GpuDoctorError, all stays as it was.
     """
 
     def __init__(
@@ -37,8 +39,8 @@ class Service:
         open_sampler: Callable[[], Sampler],
         subscribers: Sequence[Subscriber] = (),
         *,
-        token: bytes | None = None,
-        context: ssl.SSLContext | None = None,
+        access: Access = _EVERYBODY,
+        reread: Callable[[], Access] | None = None,
         retry_s: float = RETRY_S,
     ) -> None:
         self._ledger = ledger
@@ -46,8 +48,10 @@ class Service:
         self._subscribers = (ledger.add, *subscribers)
         self._retry_s = retry_s
         self._routes = Routes(ledger)
-        self._answer = self._routes if token is None else Guard(token, self._routes)
-        self._context = context
+        self._access = access
+        self._guard = Guard(access, self._routes)
+        self._reread = reread
+        self._reloads: set[asyncio.Task[None]] = set()
         self._sampler: Sampler | None = None
         self._ending = threading.Event()
         self._supervisor = Supervisor()
@@ -57,6 +61,12 @@ class Service:
     ) -> None:
         """Serve on `listening` until a signal ends it; `started` is called once requests are taken."""
         asyncio.run(self._run(listening, started))
+
+    def keep_pace(self, interval_s: float) -> None:
+        """Sample every `interval_s` seconds from the next sample on."""
+        self._ledger.keep_pace(interval_s)
+        if self._sampler is not None:
+            self._sampler.interval_s = interval_s
 
     def attach(self, sampler: Sampler) -> None:
         """Use a sampler that is open already."""
@@ -72,7 +82,8 @@ class Service:
             loop.add_signal_handler(number, end.set)
         server = HttpServer(self._answer)
         for one in listening:
-            await server.listen(one, self._context)
+            await server.listen(one, self._access.context)
+        loop.add_signal_handler(signal.SIGHUP, self._begin_reload, server, listening)
         if self._sampler is None:
             threading.Thread(target=self._wait_for_driver, name="opener", daemon=True).start()
         started()
@@ -81,6 +92,31 @@ class Service:
         await server.close()
         if self._sampler is not None:
             self._sampler.stop()
+
+    def _answer(self, request: Request) -> Response | Awaitable[Response]:
+        return self._guard(request)
+
+    def _begin_reload(self, server: HttpServer, listening: Sequence[socket.socket]) -> None:
+        # Two at once would race for which of them is the newer; whoever asks may ask again.
+        if not self._reloads:
+            task = asyncio.get_running_loop().create_task(self._reload(server, listening))
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self, server: HttpServer, listening: Sequence[socket.socket]) -> None:
+        if self._reread is None:
+            return
+        try:
+            access = await asyncio.to_thread(self._reread)
+        except GpuDoctorError as error:
+            told = f"{error.message}: {error.cause}" if error.cause else error.message
+            _LOG.error("the settings were not read again, all stays as it was: %s", told)
+            return
+        self._access, self._guard = access, Guard(access, self._routes)
+        for one in listening:
+            if one.family != socket.AF_UNIX:
+                await server.listen(one, access.context)
+        _LOG.info("the settings were read again")
 
     async def _until(self, end: asyncio.Event) -> None:
         """Wait for the end, and tell systemd meanwhile that we live."""

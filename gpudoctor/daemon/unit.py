@@ -44,6 +44,7 @@ def unit(command: Sequence[str], *, system: bool) -> str:
         "[Service]",
         "Type=notify",
         f"ExecStart={' '.join(_quoted(word) for word in command)}",
+        "ExecReload=/bin/kill -HUP $MAINPID",
         "WatchdogSec=60",
         "Restart=on-failure",
         "RestartSec=10",

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from gpudoctor.daemon.access import Guard, read_token, tls
+from gpudoctor.daemon.access import Access, Guard, read_token, tls
 from gpudoctor.daemon.http import Request, Response
 from gpudoctor.errors import GpuDoctorError
 from tests.cli.serving import serving
@@ -19,7 +19,7 @@ TOKEN = b"0123456789abcdef"
 
 def ask(path="/metrics", authorization=None):
     headers = {} if authorization is None else {"authorization": authorization}
-    guard = Guard(TOKEN, lambda request: Response(b"secret"))
+    guard = Guard(Access(TOKEN), lambda request: Response(b"secret"))
     return guard(Request("GET", path, "", headers))
 
 
