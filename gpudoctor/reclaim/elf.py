@@ -12,12 +12,11 @@ from pathlib import Path
 _SHT_DYNSYM = 11
 _PT_LOAD = 1
 _IFUNC = 10
-_MACHINE_X86_64 = 62
 _MAP_LINE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ \d+ *(.*)$")
 
 
 class NotElfError(Exception):
-    """The file is no 64-bit x86 ELF file with dynamic symbols."""
+    """The file is no 64-bit ELF file of the wanted processor with dynamic symbols."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,12 @@ def mapped_files(maps: str) -> Iterator[Mapping]:
             yield Mapping(int(start, 16), f"{start}-{end}", path)
 
 
-def addresses(root: Path, mapping: Mapping, names: Iterable[str]) -> dict[str, int]:
+def addresses(
+    root: Path, mapping: Mapping, names: Iterable[str], elf_machine: int
+) -> dict[str, int]:
     """The addresses of those of `names` that the mapped file exports. `root` is /proc/PID.
+
+    `elf_machine` is the processor's number in ELF files (e_machine).
 
     Raises:
         NotElfError: the file is of another kind.
@@ -48,7 +51,7 @@ def addresses(root: Path, mapping: Mapping, names: Iterable[str]) -> dict[str, i
     with _opened(root, mapping).open("rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        base = mapping.start - _first_load(data)
+        base = mapping.start - _first_load(data, elf_machine)
         return {name: base + value for name, value in _symbols(data, set(names))}
     finally:
         data.close()
@@ -61,10 +64,10 @@ def _opened(root: Path, mapping: Mapping) -> Path:
     return root / "root" / mapping.path.lstrip("/")
 
 
-def _first_load(data: mmap.mmap) -> int:
+def _first_load(data: mmap.mmap, elf_machine: int) -> int:
     """The page at which the file's beginning would lie if it were loaded at its own addresses."""
-    if data[:5] != b"\x7fELF\x02" or struct.unpack_from("<H", data, 18)[0] != _MACHINE_X86_64:
-        raise NotElfError("not an x86-64 ELF file")
+    if data[:5] != b"\x7fELF\x02" or struct.unpack_from("<H", data, 18)[0] != elf_machine:
+        raise NotElfError("not an ELF file of this processor")
     (offset,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<HH", data, 54)
     for index in range(count):

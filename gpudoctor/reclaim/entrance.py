@@ -13,6 +13,7 @@ from gpudoctor.errors import ExitCode, GpuDoctorError
 from gpudoctor.host.lineage import user_name
 from gpudoctor.host.proc_files import Stat, parse_status, read_stat, read_text
 from gpudoctor.reclaim.elf import NotElfError, addresses, mapped_files
+from gpudoctor.reclaim.machines import KNOWN, why_not
 
 PROC = Path("/proc")
 FUNCTIONS = (
@@ -31,6 +32,7 @@ _LIBC = re.compile(r"/(?:libc|libpthread|ld-musl)[-.]")
 _PATIENCE_S = 2.0
 _OLDEST, _NEWEST = (3, 9), (3, 13)
 _VERSION = re.compile(r"python(\d)\.(\d+)")
+_AGENT_HINT = "A job that runs with GPUDOCTOR_AGENT=1 can be reached without."
 _STATES = {
     "T": ("it is stopped", "Wake it with `kill -CONT {pid}` or `fg` first."),
     "t": ("somebody debugs it", "Detach the debugger first."),
@@ -56,8 +58,10 @@ def entrance(pid: int, *, root: Path = PROC) -> Entrance:
     Raises:
         GpuDoctorError: there is none, with the reason and what to do.
     """
-    if os.uname().machine != "x86_64":
-        raise _refused(pid, f"entering a process is untested on {os.uname().machine}", None)
+    machine = os.uname().machine
+    untested = why_not(machine)
+    if untested is not None:
+        raise _refused(pid, untested, _AGENT_HINT, ExitCode.UNAVAILABLE)
     stat = _settled(root, pid)
     if stat is None:
         raise GpuDoctorError(f"there is no process {pid}", hint="See `gpudoctor ps`.")
@@ -65,7 +69,7 @@ def entrance(pid: int, *, root: Path = PROC) -> Entrance:
     _check_state(stat, status)
     _check_rights(pid, status, root)
     _check_oddities(pid, status)
-    functions, version = _functions(pid, root)
+    functions, version = _functions(pid, root, KNOWN[machine].elf_machine)
     return Entrance(pid, stat.start_ticks, functions, version)
 
 
@@ -113,10 +117,7 @@ def _check_rights(pid: int, status: dict[str, str], root: Path) -> None:
         cause = f"kernel.yama.ptrace_scope is {scope}: only " + (
             "a parent may enter its children" if scope == 1 else "root may"
         )
-        hint = (
-            f"Run: sudo gpudoctor empty-cache {pid}\n"
-            "A job that runs with GPUDOCTOR_AGENT=1 can be reached without."
-        )
+        hint = f"Run: sudo gpudoctor empty-cache {pid}\n{_AGENT_HINT}"
         raise _refused(pid, cause, hint, ExitCode.UNAVAILABLE)
     if not os.access(root / str(pid) / "mem", os.R_OK):
         cause = "the kernel keeps its memory closed (it changed its user or is marked not dumpable)"
@@ -138,7 +139,7 @@ def _check_oddities(pid: int, status: dict[str, str]) -> None:
         raise _refused(pid, "it runs with a shadow stack, with which this is untested", None)
 
 
-def _functions(pid: int, root: Path) -> tuple[dict[str, int], tuple[int, int]]:
+def _functions(pid: int, root: Path, elf_machine: int) -> tuple[dict[str, int], tuple[int, int]]:
     folder = root / str(pid)
     maps = read_text(folder / "maps") or ""
     found: dict[str, int] = {}
@@ -150,7 +151,7 @@ def _functions(pid: int, root: Path) -> tuple[dict[str, int], tuple[int, int]]:
             continue
         wanted = (*FUNCTIONS, _FREE_THREADED) if is_python else LIBC_FUNCTIONS
         try:
-            here = addresses(folder, mapping, wanted)
+            here = addresses(folder, mapping, wanted, elf_machine)
         except (NotElfError, OSError, StopIteration):
             continue
         if is_python and FUNCTIONS[0] in here:

@@ -10,6 +10,7 @@ claims the code with one atomic instruction, so that two starts still run it onc
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import struct
 import threading
@@ -32,18 +33,11 @@ from gpudoctor.reclaim.ptrace import (
 
 TIMEOUT_S = 30.0
 _RETRY_S = 0.25
-_CODE_ROOM = 4096
+_PAGE = 4096
 _TEXT_AT = 0x100
 _ANSWER_ROOM = 65_536
 _STATE_NEW, _STATE_STARTED, _STATE_DONE, _STATE_CANCELLED = range(4)
 _READ_WRITE, _READ_EXECUTE, _PRIVATE_ANONYMOUS, _WIPE_ON_FORK = 3, 5, 0x22, 18
-# x86-64 code of the thread: pthread_detach(pthread_self()); g = PyGILState_Ensure();
-# if (state: 0 -> 1 atomically) { if (!cancel) PyRun_SimpleString(text); else state = 3; }
-# PyGILState_Release(g). Its one argument, kept in rbx, is the block that _block() lays out.
-_THREAD = bytes.fromhex(
-    "53 4889fb ff5328 4889c7 ff5330 ff5310 894304 31c0 b901000000 f00fb00b 7515 807b0100 750c"
-    "488dbb00010000 ff5318 eb03 c60303 8b7b04 ff5320 31c0 5b c3 90"
-)
 _CALLED_BY_THREAD = (
     "PyGILState_Ensure",
     "PyRun_SimpleString",
@@ -51,19 +45,6 @@ _CALLED_BY_THREAD = (
     "pthread_self",
     "pthread_detach",
 )
-# The pending call: if (block.create) block.create(&block.thread, NULL, thread, block); return 0.
-# A child forked before the call's turn comes inherits the call, but finds the block wiped.
-_PENDING = bytes.fromhex(
-    "53 4889fb 488d7b38 31f6 488d15afffffff 4889d9 488b4340 4885c0 7402 ffd0 31c0 5b c3"
-)
-_PENDING_AT = 0x40
-
-# System calls in which a thread sleeps for as long as somebody else likes.
-_WAITING = frozenset({0, 7, 17, 19, 23, 35, 42, 43, 45, 47, 61, 128, 130, 230, 232, 247, 270, 271})
-_WAITING |= frozenset({1, 20, 34, 44, 46, 281, 288, 299, 441, 449})
-_FUTEX = 202
-_INTERRUPTED = frozenset(2**64 - code for code in (4, 512, 513, 514, 516))
-
 # Runs `source` with an empty namespace and leaves the text that its `run()` returns in the block.
 _WRAPPER = """\
 def _visit():
@@ -180,7 +161,7 @@ def _once(visitor: _Visitor) -> None:
         with Stopped(way_in.pid) as thread:
             begun = time.monotonic()
             _check_identity(way_in)
-            waits = _waits(thread.registers, visitor)
+            waits = _waits(thread, visitor)
             if visitor.block == 0:
                 _prepare(thread, visitor)
             if waits and _to_int(thread.call(way_in.functions["PyGILState_Check"])) == 0:
@@ -216,44 +197,44 @@ def _check_identity(way_in: Entrance) -> None:
         raise PtraceError("its pid is another process's by now")
 
 
-def _waits(registers: dict[str, int], visitor: _Visitor) -> bool:
+def _waits(thread: Stopped, visitor: _Visitor) -> bool:
     """Whether the thread sleeps in a system call, where it holds no lock of the memory allocator.
 
     A futex may be a wait of a moment for such a lock, so it must be seen twice, unchanged.
     """
-    number = registers["orig_rax"]
-    if registers["rax"] not in _INTERRUPTED:
-        visitor.last_futex = None
-        return False
-    if number in _WAITING:
+    machine, registers = thread.machine, thread.registers
+    read = functools.partial(read_memory, visitor.way_in.pid)
+    number = machine.interrupted(registers, read)
+    if number in machine.waiting:
         return True
-    place = tuple(registers[name] for name in ("rip", "rsp", "rdi", "orig_rax"))
-    again = number == _FUTEX and visitor.last_futex == place
-    visitor.last_futex = place if number == _FUTEX else None
+    # The last system call's number tells nothing of a thread that is not in one.
+    place = tuple(registers[name] for name in machine.place) if number == machine.futex else None
+    again = place is not None and visitor.last_futex == place
+    visitor.last_futex = place
     return again
 
 
 def _prepare(thread: Stopped, visitor: _Visitor) -> None:
-    functions = visitor.way_in.functions
+    functions, room = visitor.way_in.functions, thread.machine.code.room
     if _to_int(thread.call(functions["Py_IsInitialized"])) != 1:
         raise PtraceError("its Python is not (or no longer) running")
     # The lengths of the addresses vary, so the text gets room for the longest.
     draft = _text(visitor.source, 2**64 - 1, 2**64 - 1, 2**64 - 1)
     visitor.text_room = (len(draft) + 64) & ~15
-    size = _CODE_ROOM + _TEXT_AT + visitor.text_room + _ANSWER_ROOM
-    size = (size + 4095) & ~4095
+    size = room + _TEXT_AT + visitor.text_room + _ANSWER_ROOM
+    size = (size + _PAGE - 1) & ~(_PAGE - 1)
     arguments = (0, size, _READ_WRITE, _PRIVATE_ANONYMOUS, 2**64 - 1, 0)
     code = thread.call(functions["mmap"], arguments)
     if code >= 2**64 - 4096:
         raise PtraceError("it got no memory for the visit")
-    block = code + _CODE_ROOM
+    block = code + room
     pid = visitor.way_in.pid
-    write_memory(pid, code, _THREAD + _PENDING)
+    write_memory(pid, code, thread.machine.code.text)
     text = _text(visitor.source, block, block + 8, block + _TEXT_AT + visitor.text_room)
     write_memory(pid, block, _block(functions) + text + b"\0")
-    if _to_int(thread.call(functions["mprotect"], (code, _CODE_ROOM, _READ_EXECUTE))) != 0:
+    if _to_int(thread.call(functions["mprotect"], (code, room, _READ_EXECUTE))) != 0:
         raise PtraceError("its security policy forbids new code (SELinux execmem, or the like)")
-    data_size = size - _CODE_ROOM
+    data_size = size - room
     if _to_int(thread.call(functions["madvise"], (block, data_size, _WIPE_ON_FORK))) != 0:
         raise PtraceError("its kernel is older than 4.14")
     visitor.block = block
@@ -274,7 +255,7 @@ def _block(functions: dict[str, int]) -> bytes:
 
 
 def _start_thread(thread: Stopped, visitor: _Visitor) -> None:
-    code = visitor.block - _CODE_ROOM
+    code = visitor.block - thread.machine.code.room
     arguments = (visitor.block + 0x38, 0, code, visitor.block)
     failed = _to_int(thread.call(visitor.way_in.functions["pthread_create"], arguments))
     if failed:
@@ -283,7 +264,8 @@ def _start_thread(thread: Stopped, visitor: _Visitor) -> None:
 
 
 def _queue_call(thread: Stopped, visitor: _Visitor) -> None:
-    code = visitor.block - _CODE_ROOM + _PENDING_AT
+    machine_code = thread.machine.code
+    code = visitor.block - machine_code.room + machine_code.pending_at
     function = visitor.way_in.functions["Py_AddPendingCall"]
     # -1: its queue is full just now, so the next stop tries again.
     if _to_int(thread.call(function, (code, visitor.block))) == 0:

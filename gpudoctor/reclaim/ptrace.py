@@ -1,6 +1,6 @@
 """Stops one thread of another process, has it call functions, and lets it go on as if nothing was.
 
-Linux on x86-64. All methods of one Stopped must be called in one thread: the kernel ties a tracee to
+All methods of one Stopped must be called in one thread: the kernel ties a tracee to
 the thread that seized it, and releases it when that thread ends.
 """
 
@@ -14,24 +14,19 @@ import struct
 import time
 from collections.abc import Sequence
 
+from gpudoctor.reclaim.architecture import Architecture
+from gpudoctor.reclaim.machines import here
+
 _SEIZE, _INTERRUPT, _DETACH, _CONT = 0x4206, 0x4207, 17, 7
 _GETREGSET, _SETREGSET = 0x4204, 0x4205
 _GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
-_NT_PRSTATUS, _NT_X86_XSTATE = 1, 0x202
+_NT_PRSTATUS = 1
 _EVENT_STOP = 128
 _WALL = 0x40000000
-_FIELDS = (
-    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx"),
-    *("rsi", "rdi", "orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base"),
-    *("ds", "es", "fs", "gs"),
-)
-_ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
-_REGISTERS = struct.Struct(f"<{len(_FIELDS)}Q")
-_XSTATE_ROOM = 65_536
+_VECTOR_ROOM = 65_536
 # Below the stack pointer a function may keep 128 bytes without telling.
 _RED_ZONE = 128
-_NO_SYSCALL = 2**64 - 1
-_TRAP_AND_DIRECTION = 0x100 | 0x400
+_NO_SYSCALL = b"\xff" * 4
 # Every signal waits, but for the one by which the called function's return is noticed.
 _ALL_BUT_SEGV = struct.pack("<Q", 2**64 - 1 & ~(1 << (signal.SIGSEGV - 1)))
 
@@ -66,21 +61,22 @@ class Stopped:
     def __init__(self, tid: int, *, limit_s: float = 2.0) -> None:
         self.tid = tid
         self._limit_s = limit_s
+        self.machine = _machine()
         _ptrace("PTRACE_SEIZE", _SEIZE, tid)
         _ptrace("PTRACE_INTERRUPT", _INTERRUPT, tid)
         self._await_stop()
-        self._saved = self._get(_NT_PRSTATUS, _REGISTERS.size)
-        self._vector_state = self._get(_NT_X86_XSTATE, _XSTATE_ROOM)
+        self._saved = self._get(_NT_PRSTATUS, self.machine.size)
+        self._vector_set, self._vector_state = self._vectors()
         self._mask = ctypes.create_string_buffer(8)
         _ptrace("PTRACE_GETSIGMASK", _GETSIGMASK, tid, 8, ctypes.addressof(self._mask))
-        self.registers = self._registers(self._saved)
+        self.registers = self.machine.unpack(self._saved)
 
     def __enter__(self) -> Stopped:
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._set(_NT_X86_XSTATE, self._vector_state)
+            self._set(self._vector_set, self._vector_state)
             self._set(_NT_PRSTATUS, self._saved)
             self._set_mask(self._mask.raw)
             _ptrace("PTRACE_DETACH", _DETACH, self.tid)
@@ -93,14 +89,13 @@ class Stopped:
         Raises:
             PtraceError: it faulted or took longer than the limit; the thread is as it was before.
         """
-        registers = dict(self.registers)
-        registers["rsp"] = self._frame(registers["rsp"])
-        registers.update(zip(_ARGUMENTS, arguments, strict=False))
-        # Without -1 here the kernel would take our frame for the system call that it interrupted.
-        registers |= {"rip": function, "rax": 0, "orig_rax": _NO_SYSCALL}
-        registers["eflags"] &= ~_TRAP_AND_DIRECTION
+        machine = self.machine
+        frame = self._frame(self.registers[machine.stack])
+        registers = machine.called(self.registers, function, arguments, frame)
         self._set_mask(_ALL_BUT_SEGV)
-        self._set(_NT_PRSTATUS, _REGISTERS.pack(*(registers[name] for name in _FIELDS)))
+        self._set(_NT_PRSTATUS, machine.pack(registers))
+        if machine.call_set is not None:
+            self._set(machine.call_set, _NO_SYSCALL)
         _ptrace("PTRACE_CONT", _CONT, self.tid)
         try:
             return self._result()
@@ -108,13 +103,14 @@ class Stopped:
             self._set(_NT_PRSTATUS, self._saved)
 
     def _frame(self, pointer: int) -> int:
-        """Where a called function's stack begins, with 0 as the address to which it returns.
+        """Where a called function's stack begins, with 0 as the address to which it returns
+        where that lies on the stack.
 
         The stack grows when the thread itself touches it and not for us, so the nearer place is tried
         where the farther one is not there yet.
         """
         for distance in (4 * _RED_ZONE, _RED_ZONE):
-            frame = ((pointer - distance) & ~15) - 8
+            frame = self.machine.frame(pointer, distance)
             try:
                 write_memory(self.tid, frame, bytes(8))
             except PtraceError as error:
@@ -139,9 +135,9 @@ class Stopped:
                     raise PtraceError("a call inside it did not return in time")
                 _ptrace("PTRACE_CONT", _CONT, self.tid)
                 continue
-            now = self._registers(self._get(_NT_PRSTATUS, _REGISTERS.size))
-            if os.WSTOPSIG(status) == signal.SIGSEGV and now["rip"] == 0:
-                return now["rax"]
+            now = self.machine.unpack(self._get(_NT_PRSTATUS, self.machine.size))
+            if os.WSTOPSIG(status) == signal.SIGSEGV and now[self.machine.counter] == 0:
+                return now[self.machine.result]
             name = signal.Signals(os.WSTOPSIG(status)).name
             raise PtraceError(f"a call inside it failed with {name}")
 
@@ -157,8 +153,17 @@ class Stopped:
             # A signal came first: it is delivered, and the stop follows before its handler runs.
             _ptrace("PTRACE_CONT", _CONT, self.tid, 0, os.WSTOPSIG(status))
 
-    def _registers(self, raw: bytes) -> dict[str, int]:
-        return dict(zip(_FIELDS, _REGISTERS.unpack(raw), strict=True))
+    def _vectors(self) -> tuple[int, bytes]:
+        """The vector registers, as the first of the register sets that the processor has."""
+        *better, last = self.machine.vector_sets
+        for kind in better:
+            try:
+                return kind, self._get(kind, _VECTOR_ROOM)
+            except TargetEndedError:
+                raise
+            except PtraceError:
+                continue
+        return last, self._get(last, _VECTOR_ROOM)
 
     def _wait(self, until: float) -> int | None:
         """The wait status of the next stop, None when `until` passes first."""
@@ -191,6 +196,13 @@ class Stopped:
     def _set_mask(self, mask: bytes) -> None:
         buffer = ctypes.create_string_buffer(mask, 8)
         _ptrace("PTRACE_SETSIGMASK", _SETSIGMASK, self.tid, 8, ctypes.addressof(buffer))
+
+
+def _machine() -> Architecture:
+    machine = here()
+    if machine is None:
+        raise PtraceError(f"no registers are known of {os.uname().machine}")
+    return machine
 
 
 def _ptrace(name: str, request: int, tid: int, address: int = 0, data: int = 0) -> None:
