@@ -116,6 +116,8 @@ def profile(
     watched = collect["pid"] is not None
     chosen = None if watched else _program(program, module, code)
     ranks = None if chosen is None else modes.torchrun(chosen, collect["nproc_per_node"])
+    if mode == "bottleneck" and (watched or ranks is not None):
+        raise GpuDoctorError("--mode bottleneck is for one process that gpudoctor starts itself")
     with _folder(out) as folder:
         if ranks is not None:
             ctx.exit(modes.run_ranks(ranks, folder, out, python, as_json, collect))
