@@ -35,6 +35,7 @@ class GpuDoctorApp(App[None]):
         Binding("question_mark,f1", "help", "Help", key_display="?"),
         Binding("e", "events", "Events"),
         Binding("E,f7", "environment", "Check", key_display="E"),
+        Binding("v", "visible", "CUDA map"),
         Binding("p", "pause", "Pause"),
         Binding("t", "next_theme", "Theme"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
@@ -134,6 +135,13 @@ class GpuDoctorApp(App[None]):
 
         if not isinstance(self.screen, EnvironmentScreen):
             self.push_screen(EnvironmentScreen())
+
+    def action_visible(self) -> None:
+        """Which GPU is cuda:0, and what the variables that choose GPUs do."""
+        from gpudoctor.tui.screens.visible import VisibleScreen
+
+        if not isinstance(self.screen, VisibleScreen):
+            self.push_screen(VisibleScreen())
 
     def action_pause(self) -> None:
         """Hold the picture, or go on; the history goes on either way."""

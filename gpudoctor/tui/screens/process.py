@@ -24,6 +24,7 @@ class ProcessScreen(FactsScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k,f9", "act", "Act", key_display="k"),
         Binding("x", "explain", "Explain"),
+        Binding("v", "visible", "Its CUDA map"),
     ]
 
     def __init__(self, key: str) -> None:
@@ -64,6 +65,26 @@ class ProcessScreen(FactsScreen):
     def action_explain(self) -> None:
         """Why it is, or is not, left over."""
         perform(self, self._rows(), "x")
+
+    def action_visible(self) -> None:
+        """Which GPU is its cuda:0, by its own variables."""
+        from gpudoctor.host.interpreter import environ_of
+        from gpudoctor.tui.screens.visible import VisibleScreen
+
+        rows, snapshot = self._rows(), self.doctor.snapshot
+        if not rows or snapshot is None:
+            return
+        if snapshot.source != "nvml" or not rows[0].visible:
+            self.app.notify("Its variables cannot be read from here.", severity="warning")
+            return
+        pid = rows[0].pid
+        try:
+            environ = environ_of(pid)
+        except OSError as error:
+            words = f"The variables of process {pid} cannot be read: {error.strerror}."
+            self.app.notify(words, severity="warning", markup=False)
+            return
+        self.app.push_screen(VisibleScreen(environ, f"process {pid}"))
 
     def _rows(self) -> list[GpuProcess]:
         return [self._last] if self._last is not None and self._there else []

@@ -11,6 +11,7 @@ from textual import events
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets import Input
 
 from gpudoctor.tui.widgets.styling import glyphs_of
 
@@ -51,12 +52,16 @@ class KeyBar(Widget):
     def _follow(self, screen: Screen[object]) -> None:
         entries: list[Entry] = []
         seen: set[str] = set()
+        # A letter that is typed does nothing else.
+        typing = isinstance(screen.focused, Input)
         x = 0
         for active in screen.active_bindings.values():
             binding = active.binding
             if binding.show and binding.action not in seen:
                 seen.add(binding.action)
                 shown = glyphs_of(self).text(self.app.get_key_display(binding))
+                if typing and len(shown) == 1:
+                    continue
                 entries.append(Entry(shown, binding.description, x, binding.key))
                 x = entries[-1].end + 1
         if tuple(entries) != self._entries:
