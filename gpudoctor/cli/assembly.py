@@ -45,19 +45,22 @@ def inspect(interval_s: float, ledger: Ledger, stack: ExitStack) -> list[Subscri
     return [journal.add, inspector.add]
 
 
-def record(path: Path | None, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:
-    """What writes the history. Only one that was asked for by name must work."""
-    recorder = Recorder(path or default_path())
+def record(
+    path: Path | None, ledger: Ledger, stack: ExitStack
+) -> tuple[list[Subscriber], Path | None]:
+    """What writes the history, and where to. Only one that was asked for by name must work."""
+    chosen = path or default_path()
+    recorder = Recorder(chosen)
     try:
         recorder.start()
     except GpuDoctorError as error:
         if path is not None:
             raise
         logging.getLogger(__name__).warning("no history: %s: %s", error.message, error.cause)
-        return []
+        return [], None
     stack.callback(recorder.stop)
     ledger.unrecorded = recorder.errors_so_far
-    return [recorder.add]
+    return [recorder.add], chosen
 
 
 def say_where(sockets: dict[str, socket.socket]) -> None:

@@ -147,8 +147,10 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
             assembly.write_textfile(chosen.textfile, ledger, stack)
         sampler = None if chosen.wait_for_driver else assembly.open_sampler(ctx, ledger, machines)
         readers = assembly.inspect(chosen.inspect, ledger, stack)
+        history = None
         if not chosen.no_history and (chosen.history is not None or not made_up):
-            readers += assembly.record(chosen.history, ledger, stack)
+            recorders, history = assembly.record(chosen.history, ledger, stack)
+            readers += recorders
         opener = partial(assembly.open_sampler, ctx, ledger, machines)
 
         def reread() -> Access:
@@ -156,7 +158,7 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
             service.keep_pace(chosen.interval or again.interval_seconds)
             return who
 
-        service = Service(ledger, opener, readers, access=access, reread=reread)
+        service = Service(ledger, opener, readers, history=history, access=access, reread=reread)
         if sampler is not None:
             service.attach(sampler)
         service.run(tuple(sockets.values()), lambda: assembly.say_where(sockets))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from pathlib import Path
 
 from gpudoctor import __version__
-from gpudoctor.daemon.http import Request, Response
+from gpudoctor.daemon.archive import PATHS, Archive
+from gpudoctor.daemon.http import Answer, Request, Response
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.model.codec import envelope, to_builtins
 from gpudoctor.model.orphan import Verdict
@@ -22,6 +24,9 @@ _INDEX = f"""<!doctype html>
 <li><a href="/api/v1/snapshot">/api/v1/snapshot</a>: the latest sample as JSON
 <li><a href="/api/v1/findings">/api/v1/findings</a>: what the checks found, as JSON
 <li><a href="/api/v1/orphans">/api/v1/orphans</a>: what is left over on the GPUs, as JSON
+<li><a href="/api/v1/processes">/api/v1/processes</a>: who is on the GPUs, as JSON
+<li><a href="/api/v1/history?since=15m">/api/v1/history</a>: what was recorded, as JSON
+<li><a href="/api/v1/events?since=1d">/api/v1/events</a>: what the driver told, as JSON
 <li><a href="/healthz">/healthz</a>: the daemon lives
 <li><a href="/readyz">/readyz</a>: samples arrive
 </ul>
@@ -30,22 +35,27 @@ _INDEX = f"""<!doctype html>
 
 
 class Routes:
-    """Answers requests from a Ledger. `waiting_for` says why there is no sample yet, if known."""
+    """Answers requests from a Ledger, and from the history at `history` where there is one.
 
-    def __init__(self, ledger: Ledger) -> None:
+    `waiting_for` says why there is no sample yet, if known.
+    """
+
+    def __init__(self, ledger: Ledger, history: Path | None = None) -> None:
         self.waiting_for: str | None = None
         self._ledger = ledger
-        self._table: dict[str, Callable[[Request], Response]] = {
+        self._table: dict[str, Answer] = {
+            **dict.fromkeys(PATHS, Archive(history)),
             "/": self._index,
             "/metrics": self._metrics,
             "/healthz": self._health,
             "/readyz": self._ready,
             "/api/v1/snapshot": self._snapshot,
+            "/api/v1/processes": self._processes,
             "/api/v1/findings": self._findings,
             "/api/v1/orphans": self._orphans,
         }
 
-    def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Response | Awaitable[Response]:
         """The answer to `request`."""
         answer = self._table.get(request.path)
         if answer is None:
@@ -72,10 +82,16 @@ class Routes:
         return self._unready("no sample in time")
 
     def _snapshot(self, request: Request) -> Response:
+        return self._sampled(request, "snapshot", _snapshot_body)
+
+    def _processes(self, request: Request) -> Response:
+        return self._sampled(request, "processes", _processes_body)
+
+    def _sampled(self, request: Request, kind: str, make: Callable[[View], bytes]) -> Response:
         if self._ledger.view().snapshot is None:
             return self._unready("no sample yet")
         compressed = request.accepts("accept-encoding", "gzip")
-        body = self._ledger.body("snapshot", compressed, _snapshot_body)
+        body = self._ledger.body(kind, compressed, make)
         return Response(body, _JSON, headers=_coding(compressed))
 
     def _findings(self, request: Request) -> Response:
@@ -108,6 +124,12 @@ def _snapshot_body(view: View) -> bytes:
     assert view.snapshot is not None
     body = {"fresh": view.fresh, "snapshot": to_builtins(view.snapshot)}
     return envelope("gpudoctor.snapshot/1", body, at=view.snapshot.taken_at)
+
+
+def _processes_body(view: View) -> bytes:
+    assert view.snapshot is not None
+    body = {"fresh": view.fresh, "processes": to_builtins(view.snapshot.processes)}
+    return envelope("gpudoctor.processes/1", body, at=view.snapshot.taken_at)
 
 
 def _findings_body(inspection: Inspection) -> bytes:

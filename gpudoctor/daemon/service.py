@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from gpudoctor.daemon.access import Access, Guard
 from gpudoctor.daemon.http import HttpServer, Request, Response
@@ -39,6 +40,7 @@ class Service:
         open_sampler: Callable[[], Sampler],
         subscribers: Sequence[Subscriber] = (),
         *,
+        history: Path | None = None,
         access: Access = _EVERYBODY,
         reread: Callable[[], Access] | None = None,
         retry_s: float = RETRY_S,
@@ -47,7 +49,7 @@ class Service:
         self._open_sampler = open_sampler
         self._subscribers = (ledger.add, *subscribers)
         self._retry_s = retry_s
-        self._routes = Routes(ledger)
+        self._routes = Routes(ledger, history)
         self._access = access
         self._guard = Guard(access, self._routes)
         self._reread = reread

@@ -22,8 +22,18 @@ _PROCESSES = """
 SELECT pid, started, user, process.name, command, uuid, first_seen, last_seen, memory_peak,
     memory_last, CASE WHEN sm_count > 0 THEN sm_sum / sm_count END
 FROM process JOIN gpu ON gpu.id = process.gpu
-WHERE last_seen >= ? AND first_seen < ? ORDER BY first_seen, pid
+WHERE last_seen >= ?1 AND first_seen < ?2 AND (?3 IS NULL OR pid = ?3)
+ORDER BY last_seen DESC, pid LIMIT ?4
 """
+_THINNED = """
+SELECT at / ?5 * ?5 AS bucket, avg(up), avg(utilization), avg(sm_active), max(memory_used),
+    avg(power), max(temperature), avg(sm_clock), avg(slowed)
+FROM point WHERE tier = ?1 AND gpu = ?2 AND at >= ?3 AND at < ?4 GROUP BY bucket ORDER BY bucket
+"""
+_EVENTS = """
+SELECT at, uuid, kind, code, text FROM event WHERE at >= ? AND at < ? ORDER BY at DESC LIMIT ?
+"""
+_ALL = -1
 
 
 def read_history(
@@ -33,18 +43,20 @@ def read_history(
     until: float,
     gpu: str | None = None,
     pid: int | None = None,
+    most: int | None = None,
 ) -> History:
     """What happened from `since` to `until`, seconds since the epoch.
 
     `gpu` is an index or the beginning of a UUID; with `pid`, only what is of that process and of
-    its GPUs.
+    its GPUs. With `most`, there are no more points than about that in all, merged to longer steps,
+    and of processes and events only so many, the latest.
 
     Raises:
         GpuDoctorError: there is no history, it cannot be read, or there is no such GPU.
     """
     database = open_to_read(path)
     try:
-        return _read(database, since, until, gpu, pid)
+        return _read(database, since, until, gpu, pid, most)
     except sqlite3.Error as error:
         raise GpuDoctorError(
             f"the history {path} cannot be read",
@@ -56,10 +68,17 @@ def read_history(
 
 
 def _read(
-    database: sqlite3.Connection, since: float, until: float, gpu: str | None, pid: int | None
+    database: sqlite3.Connection,
+    since: float,
+    until: float,
+    gpu: str | None,
+    pid: int | None,
+    most: int | None,
 ) -> History:
     bounds = (int(since * 1000), int(until * 1000))
-    processes = tuple(_span(row) for row in database.execute(_PROCESSES, bounds))
+    rows = _ALL if most is None else most
+    found = [_span(row) for row in database.execute(_PROCESSES, (*bounds, pid, rows))]
+    processes = sorted(found, key=lambda span: (span.first_seen, span.pid))
     chosen = database.execute(
         "SELECT id, uuid, position, name, memory_total FROM gpu ORDER BY position, id"
     ).fetchall()
@@ -70,17 +89,17 @@ def _read(
                 f"the history knows no GPU {gpu}", hint="Give an index, or how a UUID begins."
             )
     if pid is not None:
-        processes = tuple(span for span in processes if span.pid == pid)
         on = {span.uuid for span in processes}
         chosen = [row for row in chosen if row[1] in on]
     uuids = {row[1] for row in chosen}
+    each = None if most is None else max(1, most // max(1, len(chosen)))
     sources = tuple(name for (name,) in database.execute("SELECT name FROM source ORDER BY name"))
     return History(
         since,
         until,
-        tuple(_gpu(database, row, bounds) for row in chosen),
+        tuple(_gpu(database, row, bounds, each) for row in chosen),
         tuple(span for span in processes if span.uuid in uuids),
-        tuple(event for event in _events(database, bounds) if event.uuid in uuids),
+        tuple(event for event in _events(database, bounds, rows) if event.uuid in uuids),
         sources,
     )
 
@@ -89,9 +108,16 @@ def _gpu(
     database: sqlite3.Connection,
     row: tuple[int, str, int, str, int | None],
     bounds: tuple[int, int],
+    most: int | None = None,
 ) -> GpuHistory:
     number, uuid, index, name, total = row
     tier = _tier_for(database, bounds[0])
+    if most is not None:
+        step = _step_ms(database, number, tier, bounds, most)
+        if step:
+            found = database.execute(_THINNED, (tier.number, number, *bounds, step))
+            points = tuple(_point(one) for one in found)
+            return GpuHistory(uuid, index, name, total, step / 1000, points)
     rows = database.execute(_POINTS, (tier.number, number, *bounds)).fetchall()
     if tier.number:
         # The coarse points of the last minute are still to be made; the fine ones are there.
@@ -99,6 +125,21 @@ def _gpu(
         rows += database.execute(_POINTS, (0, number, after, bounds[1])).fetchall()
     points = tuple(_point(found) for found in rows)
     return GpuHistory(uuid, index, name, total, tier.step_s or _median_step(points), points)
+
+
+def _step_ms(
+    database: sqlite3.Connection, gpu: int, tier: Tier, bounds: tuple[int, int], most: int
+) -> int:
+    """How far apart points must lie so that a GPU has about `most`; 0 where they do already."""
+    count, first, last = database.execute(
+        "SELECT count(*), min(at), max(at) FROM point"
+        " WHERE tier = ? AND gpu = ? AND at >= ? AND at < ?",
+        (tier.number, gpu, *bounds),
+    ).fetchone()
+    if count <= most:
+        return 0
+    unit = max(1000, tier.step_s * 1000)
+    return int((last - first) // (most * unit) + 1) * unit
 
 
 def _tier_for(database: sqlite3.Connection, since_ms: int) -> Tier:
@@ -154,8 +195,8 @@ def _span(row: tuple[Any, ...]) -> ProcessSpan:
     )
 
 
-def _events(database: sqlite3.Connection, bounds: tuple[int, int]) -> list[GpuEvent]:
-    rows = database.execute(
-        "SELECT at, uuid, kind, code, text FROM event WHERE at >= ? AND at < ? ORDER BY at", bounds
-    )
-    return [GpuEvent(at / 1000, uuid, kind, code, text) for at, uuid, kind, code, text in rows]
+def _events(database: sqlite3.Connection, bounds: tuple[int, int], most: int) -> list[GpuEvent]:
+    rows = database.execute(_EVENTS, (*bounds, most)).fetchall()
+    return [
+        GpuEvent(at / 1000, uuid, kind, code, text) for at, uuid, kind, code, text in reversed(rows)
+    ]
