@@ -76,7 +76,10 @@ def launch_ranks(
         options=shlex.quote(collect.options(folder)),
     )
     try:
-        wrapper.write_text(text, encoding="utf-8")
+        # It will be executed: what an earlier run or somebody else left under its name must not be used.
+        wrapper.unlink(missing_ok=True)
+        with wrapper.open("x", encoding="utf-8") as file:
+            file.write(text)
         wrapper.chmod(0o700)
     except OSError as error:
         raise GpuDoctorError(f"{folder} cannot be written", cause=error.strerror) from error

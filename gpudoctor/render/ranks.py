@@ -117,6 +117,7 @@ def write_rank_reports(seen: RanksProfile, folder: Path) -> None:
         write_reports(profile, folder / f"rank{time.rank}")
     try:
         body = envelope("gpudoctor.profile.ranks/1", to_builtins(seen))
+        (folder / "profile.json").unlink(missing_ok=True)
         (folder / "profile.json").write_bytes(body)
     except OSError as error:
         raise GpuDoctorError(f"{folder} cannot be written", cause=error.strerror) from error

@@ -9,9 +9,9 @@ import pytest
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.profile import PhaseTime
 from gpudoctor.profile.communication import communication, merged, overlap, without
-from gpudoctor.profile.launcher import Program
+from gpudoctor.profile.launcher import Collect, Program
 from gpudoctor.profile.ranks import RankSeen, compare, load_ranks, rank_time
-from gpudoctor.profile.torchrun import arguments
+from gpudoctor.profile.torchrun import arguments, launch_ranks
 from gpudoctor.profile.trace import Event, Trace
 from tests.profile.build import WINDOW, line, profile
 
@@ -152,3 +152,21 @@ def test_torchrun_gets_the_script_or_its_own_arguments(program, processes, expec
 def test_what_torchrun_cannot_run_is_refused(program, processes):
     with pytest.raises(GpuDoctorError):
         arguments(program, processes)
+
+
+def test_the_wrapper_is_written_anew_and_not_through_a_link(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "rank.sh").symlink_to(tmp_path / "mine")
+    code = launch_ranks("/bin/true", ["a.py"], tmp_path / "out", Collect(ranks=True))
+    assert code == 0
+    assert (tmp_path / "mine").read_text() == "precious"
+    assert "unset PYTHON_EXEC" in (tmp_path / "out" / "rank.sh").read_text()
+
+
+def test_the_users_own_interpreter_for_ranks_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_EXEC", "/opt/my python")
+    launch_ranks("/bin/true", ["a.py"], tmp_path, Collect(ranks=True))
+    text = (tmp_path / "rank.sh").read_text()
+    assert "export PYTHON_EXEC='/opt/my python'" in text
+    assert "exec '/opt/my python' -u" in text
