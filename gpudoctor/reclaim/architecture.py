@@ -33,7 +33,8 @@ class Architecture:
 
     `fields` are the 64-bit registers of the kernel's NT_PRSTATUS in their order. Of `vector_sets` the
     first one is kept that the processor has. `call_set` is the register set of the number of the
-    interrupted system call, where that is not one of `fields`.
+    interrupted system call, where that is not one of `fields`. `ended_by_signal` gives the registers of a
+    call that ends with EINTR, where the kernel does not see to that after the visit.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Architecture:
     code: Code
     enter: Callable[[Registers, int, int], None]
     interrupted: Callable[[Registers, Reader], int | None]
+    ended_by_signal: Callable[[Registers, Reader], Registers] | None
 
     @property
     def size(self) -> int:

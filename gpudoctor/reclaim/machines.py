@@ -22,5 +22,5 @@ def why_not(machine: str) -> str | None:
     if known is None:
         return f"no way into a process is written for {machine}"
     if not known.tested:
-        return f"the way into a process is written for {machine}, and not yet tested there"
+        return f"the way into a process is tested on an emulated {machine} only, not on a real one"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpudoctor.host.proc_files import whole_number
 from gpudoctor.model.lineage import Ancestor, Lineage
 
 _INITS = frozenset({"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit"})
@@ -86,9 +87,9 @@ def is_kernel(process: Lineage) -> bool:
 def server_gone(process: Lineage) -> int | None:
     """The pid of the Jupyter server that started this kernel, where it no longer runs."""
     marker = process.marker("JPY_PARENT_PID")
-    if not is_kernel(process) or marker is None or not marker.isdigit():
+    server = whole_number(marker)
+    if not is_kernel(process) or server is None:
         return None
-    server = int(marker)
     if not process.same_namespace or server in process.marker_pids_alive:
         return None
     return server

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import signal
 import struct
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from gpudoctor.host.proc_files import parse_status, read_text
 from gpudoctor.reclaim.architecture import Architecture
 from gpudoctor.reclaim.machines import here
 
@@ -62,6 +65,7 @@ class Stopped:
         self.tid = tid
         self._limit_s = limit_s
         self.machine = _machine()
+        self._called = False
         _ptrace("PTRACE_SEIZE", _SEIZE, tid)
         _ptrace("PTRACE_INTERRUPT", _INTERRUPT, tid)
         self._await_stop()
@@ -77,7 +81,7 @@ class Stopped:
     def __exit__(self, *_: object) -> None:
         try:
             self._set(self._vector_set, self._vector_state)
-            self._set(_NT_PRSTATUS, self._saved)
+            self._set(_NT_PRSTATUS, self._left())
             self._set_mask(self._mask.raw)
             _ptrace("PTRACE_DETACH", _DETACH, self.tid)
         except TargetEndedError:
@@ -92,6 +96,7 @@ class Stopped:
         machine = self.machine
         frame = self._frame(self.registers[machine.stack])
         registers = machine.called(self.registers, function, arguments, frame)
+        self._called = True
         self._set_mask(_ALL_BUT_SEGV)
         self._set(_NT_PRSTATUS, machine.pack(registers))
         if machine.call_set is not None:
@@ -101,6 +106,20 @@ class Stopped:
             return self._result()
         finally:
             self._set(_NT_PRSTATUS, self._saved)
+
+    def _left(self) -> bytes:
+        """The registers with which the thread goes on: as it was, but for a signal that came."""
+        ended = self.machine.ended_by_signal
+        if ended is None or not self._called or not self._signal_waits():
+            return self._saved
+        return self.machine.pack(ended(self.registers, functools.partial(read_memory, self.tid)))
+
+    def _signal_waits(self) -> bool:
+        """Whether a signal waits for which the thread has a handler, and which it does not block."""
+        status = parse_status(read_text(Path(f"/proc/{self.tid}/status")) or "")
+        waiting = int(status.get("SigPnd", "0"), 16) | int(status.get("ShdPnd", "0"), 16)
+        blocked = int.from_bytes(self._mask.raw, "little")
+        return bool(waiting & int(status.get("SigCgt", "0"), 16) & ~blocked)
 
     def _frame(self, pointer: int) -> int:
         """Where a called function's stack begins, with 0 as the address to which it returns

@@ -58,4 +58,5 @@ X86_64 = Architecture(
     code=Code(_THREAD + _PENDING, pending_at=len(_THREAD), room=4096),
     enter=_enter,
     interrupted=_interrupted,
+    ended_by_signal=None,
 )
