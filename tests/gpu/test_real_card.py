@@ -124,5 +124,5 @@ def test_a_profile_on_the_gpu_has_device_times(tmp_path):
         "examples/train_classifier.py", "--epochs", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    window = json.loads(done.stdout)["profile"]["window"]
+    window = json.loads(done.stdout)["window"]
     assert any(row["self_device_seconds"] for row in window["operators"])
