@@ -1,5 +1,7 @@
 """Takes the pictures of docs/images from the program itself, on the machine of --demo at a fixed moment.
 
+What a dialog or a check would ask of this machine comes from tests/tui/scenes.py instead.
+
 python -m tools.pictures
 """
 
@@ -8,23 +10,31 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+
+from textual.pilot import Pilot
 
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.nvml.demo import DemoTimeline
 from gpudoctor.reclaim.looking import played_look
 from gpudoctor.reclaim.watch import OrphanWatch
 from gpudoctor.tui.app import GpuDoctorApp
+from tests.tui import scenes
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 OPENED_AT = 1_790_000_000.0
 SECONDS = 90
-PICTURES: dict[str, tuple[int, int, tuple[str, ...]]] = {
+Way = tuple[str, ...] | Callable[[Pilot[None]], Awaitable[None]]
+PICTURES: dict[str, tuple[int, int, Way]] = {
     "overview": (120, 36, ()),
     "events": (120, 16, ("e",)),
     "process": (120, 36, ("down",) * 6 + ("enter",)),
+    "act": (120, 36, scenes.question),
+    "explain": (120, 36, ("down",) * 6 + ("x",)),
+    "environment": (120, 36, scenes.environment),
+    "visible": (120, 36, ("v", *"5,2,7,x")),
     "device": (150, 48, ("shift+tab", *["down"] * 6, "enter")),
 }
 
@@ -44,7 +54,7 @@ def moment(timeline: DemoTimeline, second: float) -> Snapshot:
     return replace(timeline.at(second), events=timeline.events_until(second))
 
 
-async def take(width: int, height: int, keys: tuple[str, ...]) -> str:
+async def take(width: int, height: int, keys: Way) -> str:
     """The SVG of the screen that these keys lead to."""
     timeline = DemoTimeline(OPENED_AT)
     clock = [0.0]
@@ -58,7 +68,10 @@ async def take(width: int, height: int, keys: tuple[str, ...]) -> str:
             watch.latest = watch.look()
     async with app.run_test(size=(width, height)) as pilot:
         await pilot.pause(0.2)
-        await pilot.press(*keys)
+        if callable(keys):
+            await keys(pilot)
+        else:
+            await pilot.press(*keys)
         await pilot.pause(0.2)
         return app.export_screenshot(title="gpudoctor --demo")
 

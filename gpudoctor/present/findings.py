@@ -12,7 +12,7 @@ from gpudoctor.present.words import Words, line
 from gpudoctor.units import duration, printable
 
 COLUMNS = (
-    Column("severity", "HOW BAD", 7),
+    Column("severity", "LEVEL", 7),
     Column("subject", "WHAT", 10, grow=1, most=22),
     Column("summary", "FINDING", 30, grow=6),
 )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gpudoctor import units
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.ending import Outcome, Target
 from gpudoctor.model.process import GpuProcess
@@ -65,7 +64,7 @@ class End:
             if started.get(target.pid, target.start_ticks) != target.start_ticks:
                 raise GpuDoctorError(f"process {target.pid} has ended meanwhile")
         patience = ", then ".join(
-            f"{step.signal.name} (given {units.duration(step.grace_s)})"
+            f"{step.signal.name} (given {step.grace_s:g} s)"
             for step in steps(self._signal)
         )
         return (line("To be ended:"), *plan_lines(self._targets), line(""), line(f"By {patience}."))

@@ -75,7 +75,7 @@ async def test_a_process_is_interrupted_after_a_yes_and_its_memory_is_told(
     async with app.run_test(size=(100, 40)) as pilot:
         await asked(app, pilot, "k", "i")
         page = text(app)
-        assert str(pid) in page and "By SIGINT (given 5.00 s)." in page
+        assert str(pid) in page and "By SIGINT (given 5 s)." in page
         assert state_of(pid) == "S"
         await pilot.press("y")
         await until(pilot, lambda: "Working" in text(app))

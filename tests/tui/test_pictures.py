@@ -22,6 +22,7 @@ from gpudoctor.reclaim.looking import played_look
 from gpudoctor.reclaim.watch import OrphanWatch
 from gpudoctor.tui.app import GpuDoctorApp
 from tests.builders import AT, GIB, device, process, snapshot
+from tests.tui import scenes
 from tests.tui.feeds import ScriptedFeed
 
 _SECONDS = 90
@@ -112,6 +113,41 @@ def test_the_other_screens(snap_compare, keys):
 
 def test_plain_ascii(snap_compare):
     assert snap_compare(demo(set_=ASCII), terminal_size=(80, 24))
+
+
+@pytest.fixture
+def _no_variables(monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+SCENES = {
+    "acts": ("down", "k"),
+    "explain": (*["down"] * 6, "x"),
+    "question": scenes.question,
+    "answer": scenes.answer,
+    "environment": scenes.environment,
+    "visible": ("v", *"5,2,7,x"),
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("size", [(120, 36), (80, 24)], ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.usefixtures("_no_variables")
+def test_acts_findings_and_the_cuda_map(snap_compare, name, size):
+    assert snap_compare(demo(), terminal_size=size, **_way(SCENES[name]))
+
+
+@pytest.mark.parametrize("name", ["answer", "environment", "visible"])
+@pytest.mark.parametrize("look", ["light", "contrast", "ascii"])
+@pytest.mark.usefixtures("_no_variables")
+def test_they_look_right_in_other_themes_and_in_ascii(snap_compare, name, look):
+    app = demo(set_=ASCII) if look == "ascii" else demo(look)
+    assert snap_compare(app, terminal_size=(120, 36), **_way(SCENES[name]))
+
+
+def _way(keys):
+    return {"run_before": keys} if callable(keys) else {"press": keys}
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda s: f"{s[0]}x{s[1]}")
