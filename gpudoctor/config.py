@@ -39,18 +39,36 @@ class ServeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """Who is told what changes. `url` is posted to, `command` is run with the same on its input.
+
+    `format` is "webhook" (what Alertmanager sends to its webhooks) or "alertmanager" (what it takes
+    at /api/v2/alerts). Files are PEM; a token is sent as a bearer token.
+    """
+
+    url: str = ""
+    format: str = "webhook"
+    token_file: str = ""
+    ca_file: str = ""
+    command: tuple[str, ...] = ()
+    least_severity: str = "warning"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, with the defaults that hold where the file says nothing."""
 
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     tui: TuiSettings = field(default_factory=TuiSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
 
 _GROUPS: dict[str, type[Any]] = {
     "sampling": SamplingSettings,
     "tui": TuiSettings,
     "serve": ServeSettings,
+    "notify": NotifySettings,
 }
 
 
@@ -87,7 +105,7 @@ def parse(text: str, *, where: str) -> Settings:
     """The settings in `text`, TOML; `where` names it in errors."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers without end, and nesting
         raise GpuDoctorError(f"{where} is not valid TOML", cause=str(error)) from error
     _reject_unknown(raw, Settings, where, "")
     try:
@@ -122,4 +140,17 @@ def _reject_useless(settings: Settings, where: str) -> None:
         if not 0.1 <= seconds <= 3600:
             raise GpuDoctorError(
                 f"{where}: {name} is {seconds:g}", hint="Give a number of seconds from 0.1 to 3600."
+            )
+    notify = settings.notify
+    if notify.url and not notify.url.startswith(("http://", "https://")):
+        raise GpuDoctorError(
+            f"{where}: notify.url is no URL", hint="Give one that begins with http:// or https://."
+        )
+    for name, value, known in (
+        ("notify.format", notify.format, ("webhook", "alertmanager")),
+        ("notify.least_severity", notify.least_severity, ("info", "warning", "error")),
+    ):
+        if value not in known:
+            raise GpuDoctorError(
+                f"{where}: {name} is {value!r}", hint=f"Give one of {', '.join(known)}."
             )

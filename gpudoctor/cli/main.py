@@ -49,8 +49,11 @@ def _at_once(arguments: list[str]) -> str | None:
 
 
 def _fail(block: str, code: int) -> int:
+    from gpudoctor.units import printable
+
     sys.stdout.flush()
-    sys.stderr.write(block + "\n")
+    # What a file or a server said may stand in it, word for word.
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in block.split("\n")))
     return int(code)
 
 

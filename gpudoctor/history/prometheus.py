@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import time
 import urllib.error
 import urllib.parse
@@ -17,6 +18,8 @@ from gpudoctor.model.fleet import Fleet, FleetMachine
 
 _TIMEOUT_S = 20.0
 _AT_ONCE = 6
+# A row is about 150 bytes; so this is a fleet of 400,000 machines.
+_MOST_BYTES = 64 * 1024 * 1024
 # What was seen so recently belongs to the fleet even if it does not answer now.
 _REMEMBERED = "1d"
 
@@ -30,7 +33,11 @@ class Prometheus:
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s = timeout_s
-        if urllib.parse.urlsplit(self.url).scheme not in ("http", "https"):
+        try:
+            scheme = urllib.parse.urlsplit(self.url).scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in ("http", "https"):
             raise GpuDoctorError(
                 f"{url!r} is no address of a Prometheus", hint="Give one as http://HOST:9090."
             )
@@ -47,12 +54,12 @@ class Prometheus:
         )
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310
-                return _values(json.load(answer))
+                return _values(json.loads(answer.read(_MOST_BYTES)))
         except urllib.error.HTTPError as error:
             raise self._error(_told(error)) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._error(str(getattr(error, "reason", error))) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise self._error("the answer is not that of a Prometheus") from error
 
     def _error(self, cause: str) -> GpuDoctorError:
@@ -137,12 +144,14 @@ def _values(answer: Any) -> dict[str, float]:
     if answer["data"]["resultType"] != "vector":
         raise ValueError("no vector")
     rows = answer["data"]["result"]
-    return {row["metric"].get("instance", ""): float(row["value"][1]) for row in rows}
+    found = {str(row["metric"].get("instance", "")): float(row["value"][1]) for row in rows}
+    # NaN is how Prometheus says that there is no such value.
+    return {instance: value for instance, value in found.items() if math.isfinite(value)}
 
 
 def _told(error: urllib.error.HTTPError) -> str:
     """What the server says of the failure, in its own words where it has some."""
     try:
-        return f"HTTP {error.code}: {json.load(error)['error']}"
-    except (ValueError, KeyError, TypeError, OSError):
+        return f"HTTP {error.code}: {json.loads(error.read(_MOST_BYTES))['error']}"
+    except (ValueError, KeyError, TypeError, OSError, RecursionError, http.client.HTTPException):
         return f"HTTP {error.code} {error.reason}"

@@ -57,7 +57,7 @@ def read_history(
     database = open_to_read(path)
     try:
         return _read(database, since, until, gpu, pid, most)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise GpuDoctorError(
             f"the history {path} cannot be read",
             cause=str(error),

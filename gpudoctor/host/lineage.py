@@ -21,6 +21,7 @@ from gpudoctor.host.proc_files import (
     read_stat,
     read_text,
     read_words,
+    whole_number,
 )
 from gpudoctor.host.sockets import listening_ports
 from gpudoctor.model.lineage import Ancestor, HostLook, Lineage, Placement
@@ -97,7 +98,7 @@ class LineageReader:
             switches=_first_number(status.get("voluntary_ctxt_switches")),
             wait_channel=_wait_channel(folder),
             tracer_pid=_first_number(status.get("TracerPid")) or None,
-            ignores_hangup=bool(int(status.get("SigIgn", "0"), 16) & _SIGHUP_BIT),
+            ignores_hangup=_ignores_hangup(status.get("SigIgn", "0")),
             same_namespace=alone,
             deleted_terminal=_deleted_terminal(links),
             gpu_files=None if links is None else only_gpu_files(links.values()),
@@ -140,8 +141,8 @@ class LineageReader:
         return stat is not None and stat.state not in "ZX"
 
     def _alive_markers(self, environment: dict[str, str] | None) -> tuple[int, ...]:
-        server = (environment or {}).get("JPY_PARENT_PID", "")
-        return (int(server),) if server.isdigit() and self._alive(int(server)) else ()
+        server = whole_number((environment or {}).get("JPY_PARENT_PID"))
+        return (server,) if server is not None and self._alive(server) else ()
 
     def _thread_states(self, pid: int) -> tuple[str, ...]:
         try:
@@ -149,7 +150,8 @@ class LineageReader:
         except OSError:
             return ()
         stats = (read_text(thread / "stat") for thread in threads)
-        return tuple(text.rpartition(")")[2].split()[0] for text in stats if text)
+        fields = (text.rpartition(")")[2].split() for text in stats if text)
+        return tuple(words[0] for words in fields if words)
 
     def _login_closed(self, placement: Placement) -> bool:
         if placement.login_session is None or not (self._run / "systemd/sessions").is_dir():
@@ -187,7 +189,14 @@ def user_name(uid: int | None) -> str | None:
 
 def _first_number(text: str | None) -> int | None:
     words = (text or "").split()
-    return int(words[0]) if words and words[0].isdigit() else None
+    return whole_number(words[0]) if words else None
+
+
+def _ignores_hangup(mask: str) -> bool:
+    try:
+        return bool(int(mask, 16) & _SIGHUP_BIT)
+    except ValueError:
+        return False
 
 
 def _wait_channel(folder: Path) -> str | None:

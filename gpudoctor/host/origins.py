@@ -12,6 +12,7 @@ from gpudoctor.host.proc_files import (
     read_stat,
     read_text,
     read_words,
+    whole_number,
 )
 from gpudoctor.model.lineage import Placement
 from gpudoctor.model.listing import Above, Launcher, Origin
@@ -45,7 +46,7 @@ def origin(pid: int, command: Sequence[str], root: Path = PROC) -> Origin:
     pids = status.get("NSpid", "").split()
     return Origin(
         launchers=launchers(command, environ, placement),
-        pid_in_container=int(pids[-1]) if len(pids) > 1 else None,
+        pid_in_container=whole_number(pids[-1]) if len(pids) > 1 else None,
     )
 
 

@@ -52,6 +52,12 @@ def parse_stat(text: str) -> Stat:
     )
 
 
+def whole_number(text: str | None) -> int | None:
+    """`text` as a number that fits into 64 bits; None for what only looks like one."""
+    plain = text is not None and text.isascii() and text.isdigit() and len(text) < 20
+    return int(text) if plain and text else None
+
+
 def parse_status(text: str) -> dict[str, str]:
     """/proc/PID/status as a mapping."""
     lines = (line.partition(":") for line in text.splitlines())
@@ -89,7 +95,10 @@ def read_text(path: Path) -> str | None:
 def read_stat(root: Path, pid: int) -> Stat | None:
     """The Stat of `pid`, or None when it is gone."""
     text = read_text(root / str(pid) / "stat")
-    return parse_stat(text) if text else None
+    try:
+        return parse_stat(text) if text else None
+    except (ValueError, IndexError):  # cut off, or not the kernel's
+        return None
 
 
 def read_words(path: Path) -> tuple[str, ...]:

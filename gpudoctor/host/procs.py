@@ -179,7 +179,8 @@ def _owner(folder: str) -> int | None:
 
 def _link(path: str) -> str | None:
     try:
-        return os.readlink(path)  # noqa: PTH115 - as above
+        # A folder's name may be no UTF-8, and JSON has no place for such bytes.
+        return os.fsencode(os.readlink(path)).decode("utf-8", "backslashreplace")  # noqa: PTH115
     except OSError:
         return None
 

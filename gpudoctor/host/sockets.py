@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -21,5 +22,6 @@ def listening_ports(folder: Path, links: dict[str, str]) -> tuple[int, ...]:
         for line in (read_text(folder / table) or "").splitlines()[1:]:
             fields = line.split()
             if len(fields) > 9 and fields[3] == _LISTEN and fields[9] in sockets:
-                ports.add(int(fields[1].rpartition(":")[2], 16))
+                with contextlib.suppress(ValueError):
+                    ports.add(int(fields[1].rpartition(":")[2], 16))
     return tuple(sorted(ports))

@@ -18,9 +18,10 @@ from gpudoctor.model.visible import Standing, Token, TokenOutcome, Visibility, V
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 _INTEGER = re.compile(r"^(\s*)([+-]?)([0-9]+)(.*)$", re.DOTALL)
 _PLAIN_UUID = re.compile(r"^GPU-[0-9a-f-]*$")
-_MIG_PATH = re.compile(r"^MIG-(GPU-[0-9a-f-]+)/([0-9]+)/([0-9]+)$")
+_MIG_PATH = re.compile(r"^MIG-(GPU-[0-9a-f-]+)/([0-9]{1,9})/([0-9]{1,9})$")
 _WORDS = {"all", "none", "void"}
 _END_OF_INT = 1 << 31
+_MOST_DIGITS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,8 @@ def _by_index(text: str, order: Sequence[GpuRow], standing: Standing) -> _Pick:
     if match is None:
         return _Pick(_no_number(text), Standing.UNVERIFIED)
     blanks, sign, digits, tail = match.groups()
+    if len(digits) > _MOST_DIGITS:
+        return _Pick("a number without end is no GPU: the list ends here", Standing.UNVERIFIED)
     number = -int(digits) if sign == "-" else int(digits)
     odd = bool(blanks or tail or sign == "+" or (sign == "-" and number == 0))
     odd = odd or (len(digits) > 1 and digits[0] == "0") or abs(number) >= _END_OF_INT

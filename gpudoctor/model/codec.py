@@ -38,7 +38,7 @@ def decode(data: bytes | str, kind: type[T], *, what: str) -> T:
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GpuDoctorError(
             f"{what} cannot be read",
             cause=str(error),

@@ -6,6 +6,7 @@ A name that ends in .gz is compressed.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def read(path: Path) -> Recording:
             f"the recording {path} does not exist",
             hint="Make one with: gpudoctor record FILE",
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise GpuDoctorError(f"the recording {path} cannot be read", cause=str(error)) from error
     if not snapshots:
         raise GpuDoctorError(f"the recording {path} holds no snapshot", hint="Record for longer.")

@@ -15,6 +15,7 @@ from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import Profile, ProfileFinding, Window
 from gpudoctor.model.ranks import RankFinding, RanksProfile, RankTime
 from gpudoctor.profile.rules.shares import costliest
+from gpudoctor.profile.session import regular
 from gpudoctor.profile.summary import load_profile
 from gpudoctor.profile.timeline import gpu_uses
 from gpudoctor.units import duration, percent
@@ -23,7 +24,8 @@ from gpudoctor.units import duration, percent
 STRAGGLES = 1.10
 LEAST_LOST = 0.05
 COMMUNICATION = 0.10
-_FOLDER = re.compile(r"rank(\d+)")
+_FOLDER = re.compile(r"rank([0-9]{1,6})")
+_MOST_RANKS = 1_000_000
 _TUNING = "https://docs.pytorch.org/docs/stable/notes/ddp.html"
 
 
@@ -80,9 +82,10 @@ def load_ranks(folder: Path) -> RanksProfile:
 def _who(rank: int, folder: Path) -> RankSeen:
     path = folder / "rank.json"
     try:
-        return decode(path.read_bytes(), RankSeen, what=str(path))
+        seen = decode(regular(path), RankSeen, what=str(path))
     except (OSError, GpuDoctorError):
         return RankSeen(rank)
+    return seen if seen.world_size <= _MOST_RANKS else RankSeen(rank)
 
 
 def rank_time(seen: RankSeen, profile: Profile) -> RankTime:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -176,6 +179,25 @@ class _Head(msgspec.Struct):
     format: int
 
 
+def regular(path: Path) -> bytes:
+    """What is in a file that may come from somebody else.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device, which might never end.
+        GpuDoctorError: it has more than MOST_BYTES.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        seen = os.fstat(descriptor)
+        if not stat.S_ISREG(seen.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if seen.st_size > MOST_BYTES:
+            raise GpuDoctorError(
+                f"{path} is too big to be a session", cause=f"It has {seen.st_size} bytes."
+            )
+        return file.read(MOST_BYTES)
+
+
 def read_session(folder: Path) -> Session:
     """The session in `folder`.
 
@@ -184,16 +206,13 @@ def read_session(folder: Path) -> Session:
     """
     path = folder / "session.json"
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MOST_BYTES else b""
+        data = regular(path)
     except OSError as error:
         raise GpuDoctorError(
             f"there is no session in {folder}",
             cause=error.strerror or str(error),
             hint="Name the folder that `gpudoctor profile --out DIR` wrote.",
         ) from error
-    if size > MOST_BYTES:
-        raise GpuDoctorError(f"{path} is too big to be a session", cause=f"It has {size} bytes.")
     version = decode(data, _Head, what=str(path)).format
     if version > FORMAT:
         raise GpuDoctorError(

@@ -17,6 +17,7 @@ from gpudoctor.host.proc_files import read_stat
 from gpudoctor.model.codec import decode
 from gpudoctor.model.profile import GpuUse
 from gpudoctor.model.snapshot import Device, DeviceState, Snapshot
+from gpudoctor.profile.session import regular
 
 INTERVAL_S = 0.5
 FILE = "gpus.json"
@@ -156,7 +157,7 @@ def beside(
 def read_timeline(folder: Path) -> Timeline | None:
     """gpus.json in `folder`; None where there is none that can be read."""
     try:
-        return decode((folder / FILE).read_bytes(), Timeline, what=FILE)
+        return decode(regular(folder / FILE), Timeline, what=FILE)
     except (OSError, GpuDoctorError):
         return None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import mmap
+import stat
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import msgspec
 
 from gpudoctor.errors import GpuDoctorError
 
+# Decoded, a trace takes a few times as much memory.
+MOST_BYTES = 4 * 1024**3
 _ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
 
 
@@ -66,7 +69,7 @@ def read_trace(path: Path, main_thread: int, until_ns: int = 0) -> Trace:
     """
     try:
         whole = _decode(path)
-    except (OSError, EOFError, ValueError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise GpuDoctorError(
             f"the trace {path.name} cannot be read",
             cause=str(error),
@@ -88,9 +91,22 @@ def read_trace(path: Path, main_thread: int, until_ns: int = 0) -> Trace:
     )
 
 
+def _unpacked(packed: bytes) -> bytes:
+    """What was compressed with gzip, unless it is so much that memory might not suffice."""
+    unpacking = zlib.decompressobj(wbits=31)
+    data = unpacking.decompress(packed, MOST_BYTES)
+    if unpacking.unconsumed_tail:
+        raise ValueError(f"it is too big: more than {MOST_BYTES} bytes")
+    if not unpacking.eof:
+        raise EOFError("it is cut off")
+    return data
+
+
 def _decode(path: Path) -> _Trace:
     decoder = msgspec.json.Decoder(_Trace)
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no regular file")
     if path.suffix == ".gz":
-        return decoder.decode(gzip.decompress(path.read_bytes()))
+        return decoder.decode(_unpacked(path.read_bytes()))
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         return decoder.decode(view)

@@ -23,9 +23,10 @@ def write_reports(profile: Profile, folder: Path) -> None:
     """
     samples = read_session(folder).samples
     try:
-        (folder / "profile.json").write_bytes(envelope("gpudoctor.profile/1", to_builtins(profile)))
-        (folder / "report.html").write_text(
-            html(profile, samples, read_timeline(folder)), encoding="utf-8"
+        _write(folder / "profile.json", envelope("gpudoctor.profile/1", to_builtins(profile)))
+        _write(
+            folder / "report.html",
+            html(profile, samples, read_timeline(folder)).encode("utf-8", "replace"),
         )
         if samples is not None:
             _write_stacks(profile, folder, samples)
@@ -34,6 +35,13 @@ def write_reports(profile: Profile, folder: Path) -> None:
 
 
 def _write_stacks(profile: Profile, folder: Path, samples: SamplesSeen) -> None:
-    (folder / "stacks.collapsed").write_text(collapsed(samples), encoding="utf-8")
+    _write(folder / "stacks.collapsed", collapsed(samples).encode("utf-8", "replace"))
     name = " ".join(profile.run.program)
-    (folder / "stacks.speedscope.json").write_bytes(msgspec.json.encode(speedscope(samples, name)))
+    _write(folder / "stacks.speedscope.json", msgspec.json.encode(speedscope(samples, name)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    # A folder that somebody handed over may hold a link of this name, to be written through.
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
+        file.write(data)

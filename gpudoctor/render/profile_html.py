@@ -41,14 +41,13 @@ def html(profile: Profile, samples: SamplesSeen | None, timeline: Timeline | Non
 
 
 def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:
-    started = dt.datetime.fromtimestamp(profile.run.started_at, dt.UTC)
     flame = boxes(samples) if samples is not None else ()
     series = profile.steps.series if profile.steps else ()
     window = profile.window
     return {
         "profile": profile,
         "program": units.printable(shlex.join(profile.run.program)),
-        "started": started.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "started": _moment(profile.run.started_at),
         "version": __version__,
         "facts": facts(profile),
         "headline": [line.plain for line in verdict(profile)] if not profile.findings else [],
@@ -60,3 +59,10 @@ def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:
         "width": WIDTH,
         "height": HEIGHT,
     }
+
+
+def _moment(at: float) -> str:
+    try:
+        return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):  # no time that a clock could have shown
+        return units.UNKNOWN

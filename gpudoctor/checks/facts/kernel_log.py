@@ -10,12 +10,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpudoctor.host.proc_files import whole_number
 from gpudoctor.host.tools import answer_of
 
 LIMIT_S = 4.0
 _WANTED = re.compile(r"NVRM|nvidia|Key was rejected|fallen off the bus|request_free_mem_region")
 _XID = re.compile(
-    r"NVRM: Xid \((?P<pci>(?:PCI:)?[0-9a-fA-F:.]+)\)[^:]*?: (?P<code>\d+)(?P<rest>.*)"
+    r"NVRM: Xid \((?P<pci>(?:PCI:)?[0-9a-fA-F:.]+)\)[^:]*?: (?P<code>[0-9]{1,9})(?P<rest>.*)"
 )
 _RECORD_BYTES = 8192
 
@@ -88,10 +89,14 @@ def _dated(line: str) -> str:
     """The message of `priority,number,microseconds,flags;message`, with the time of day before it."""
     head, _, message = line.partition(";")
     fields = head.split(",")
-    if not message or len(fields) < 3 or not fields[2].isdigit():
+    since_boot = whole_number(fields[2]) if message and len(fields) > 2 else None
+    if since_boot is None:
         return line
-    at = time.time() - (time.monotonic() - int(fields[2]) / 1e6)
-    when = dt.datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
+    at = time.time() - (time.monotonic() - since_boot / 1e6)
+    try:
+        when = dt.datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return line
     return f"{when} {message}"
 
 
