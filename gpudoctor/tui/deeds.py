@@ -64,8 +64,7 @@ class End:
             if started.get(target.pid, target.start_ticks) != target.start_ticks:
                 raise GpuDoctorError(f"process {target.pid} has ended meanwhile")
         patience = ", then ".join(
-            f"{step.signal.name} (given {step.grace_s:g} s)"
-            for step in steps(self._signal)
+            f"{step.signal.name} (given {step.grace_s:g} s)" for step in steps(self._signal)
         )
         return (line("To be ended:"), *plan_lines(self._targets), line(""), line(f"By {patience}."))
 
