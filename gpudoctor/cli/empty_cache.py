@@ -56,6 +56,9 @@ def empty_cache(
         if see is not None and not force:
             _check_idle(pid, see())
         report = run_inside(pid, force=force, deep=deep, timeout_s=timeout, see=see)
+    from gpudoctor.reclaim.audit import told
+
+    click.echo(told(report), err=True)
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 

@@ -36,6 +36,19 @@ class CacheOnDevice(Value, frozen=True):
     allocated_after_bytes: int
 
 
+class Audit(Value, frozen=True):
+    """When (seconds since the epoch) and by whom a process was entered, and the file that keeps it.
+
+    `start_ticks` (field 22 of its stat) says which process the pid was; `file` is None where the line
+    could not be written.
+    """
+
+    at: float
+    uid: int
+    start_ticks: int | None
+    file: str | None
+
+
 class CacheReport(Value, frozen=True):
     """One `gpudoctor empty-cache`.
 
@@ -55,6 +68,7 @@ class CacheReport(Value, frozen=True):
     devices: tuple[CacheOnDevice, ...] = ()
     driver_freed_bytes: int | None = None
     way: str | None = None
+    audit: Audit | None = None
 
     @property
     def released_bytes(self) -> int:

@@ -6,12 +6,15 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from gpudoctor.errors import GpuDoctorError
-from gpudoctor.model.injection import CacheOnDevice, CacheReport, Visit, VisitEnd
+from gpudoctor.model.injection import Audit, CacheOnDevice, CacheReport, Visit, VisitEnd
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.reclaim import payloads
 from gpudoctor.reclaim.agents import ask
+from gpudoctor.reclaim.audit import about_to_visit, keep
 from gpudoctor.reclaim.entrance import entrance
 from gpudoctor.reclaim.inject import TIMEOUT_S
 from gpudoctor.reclaim.returned import watch_memory
@@ -39,12 +42,13 @@ def empty_cache(
 ) -> CacheReport:
     """Empties the cache of `pid`, through its agent where it runs one, else by entering it.
 
-    With `see` the driver is asked, too, what came back.
+    With `see` the driver is asked, too, what came back. A line of audit is kept of every visit.
 
     Raises:
         GpuDoctorError: the process cannot be entered; nothing was done to it.
     """
     before = see() if see else None
+    visited = about_to_visit(pid, force=force, deep=deep)
     done = ask(pid, force=force, deep=deep, timeout_s=timeout_s)
     if done is None:
         source = payloads.empty_cache(force=force, deep=deep)
@@ -54,7 +58,10 @@ def empty_cache(
         gpus, _ = watch_memory(before, {pid}, see, patience_s=1.5, stays=True)
         amounts = [gpu.freed_bytes for gpu in gpus if gpu.freed_bytes is not None]
         freed = sum(amounts) if amounts else None
-    return report(done, freed)
+    outcome = report(done, freed)
+    file = keep(visited, outcome)
+    audit = Audit(visited.at, visited.uid, visited.start_ticks, file)
+    return msgspec.structs.replace(outcome, audit=audit)
 
 
 def check_idle(row: GpuProcess) -> None:
