@@ -46,7 +46,8 @@ _UNKNOWN = (
 )
 
 
-def _meaning(code: int) -> tuple[str, Severity, str]:
+def judged(code: int) -> tuple[str, Severity, str]:
+    """What the Xid means, how bad that is, and what the vendor wants done."""
     entry = XIDS.get(code)
     if entry is None:
         return "not in NVIDIA's catalogue", *_UNKNOWN
@@ -56,7 +57,7 @@ def _meaning(code: int) -> tuple[str, Severity, str]:
 def _finding(
     subject: str, code: int, times: int, evidence: list[str], index: int | None
 ) -> Finding:
-    meaning, severity, advice = _meaning(code)
+    meaning, severity, advice = judged(code)
     often = f", {times} times" if times > 1 else ""
     reset = [f"sudo nvidia-smi --gpu-reset -i {index}"] if index is not None else []
     commands = reset if "reset" in advice.lower() and "no reset" not in advice else []

@@ -10,14 +10,17 @@ from pathlib import Path
 import click
 
 from gpudoctor.cli.sources import open_machine
+from gpudoctor.config import NotifySettings
 from gpudoctor.daemon.inspector import Inspector
 from gpudoctor.daemon.journal import Journal
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.listen import bind, bound, parse, release
+from gpudoctor.daemon.notify import Notifier
 from gpudoctor.daemon.textfile import Textfile
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.history.database import default_path
 from gpudoctor.history.recorder import Recorder
+from gpudoctor.model.finding import Severity
 from gpudoctor.sampling.sampler import Sampler, Subscriber
 
 
@@ -34,9 +37,30 @@ def open_sampler(ctx: click.Context, ledger: Ledger, machines: ExitStack) -> Sam
     return Sampler(machine.nvml, machine.host, interval_s=every, reopen=machine.reopen)
 
 
-def inspect(interval_s: float, ledger: Ledger, stack: ExitStack) -> list[Subscriber]:
-    """What logs changes, and what runs the checks if it shall."""
-    journal = Journal()
+def notify(settings: NotifySettings, ledger: Ledger, notifier: Notifier) -> None:
+    """Tell changes to whom the settings name; called again, to whom they name then.
+
+    Raises:
+        GpuDoctorError: the settings name files that cannot be used.
+    """
+    if not settings.url and not settings.command:
+        notifier.stop()
+        ledger.notified = None
+        return
+    # The HTTP client is loaded only where somebody is to be told.
+    from gpudoctor.daemon.hooks import targets
+
+    found = targets(settings, socket.gethostname())
+    notifier.use(found, Severity(settings.least_severity))
+    ledger.notified = notifier.counts
+
+
+def inspect(
+    interval_s: float, ledger: Ledger, notifier: Notifier, stack: ExitStack
+) -> list[Subscriber]:
+    """What logs and tells changes, and what runs the checks if it shall."""
+    journal = Journal([notifier.add])
+    stack.callback(notifier.stop)
     if not interval_s:
         return [journal.add]
     inspector = Inspector(ledger, interval_s=interval_s, tell=journal.add_inspection)

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gpudoctor.config import ServeSettings, load
+from gpudoctor.config import Settings, load
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -115,15 +115,16 @@ class _Options:
     wait_for_driver: bool
 
 
-def _settings(ctx: click.Context) -> ServeSettings:
+def _settings(ctx: click.Context) -> Settings:
     config = ctx.obj["config"]
-    return load(Path(config) if config else None).serve
+    return load(Path(config) if config else None)
 
 
 def _serve(ctx: click.Context, chosen: _Options) -> None:
     from gpudoctor.cli import assembly
     from gpudoctor.daemon.access import Access, AccessFiles
     from gpudoctor.daemon.ledger import Ledger
+    from gpudoctor.daemon.notify import Notifier
     from gpudoctor.daemon.service import Service
     from gpudoctor.render.metrics.dcgm import DCGM
     from gpudoctor.render.metrics.table import METRICS
@@ -134,11 +135,13 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
     )
     access = files.read()
     ledger = Ledger(
-        interval_s=chosen.interval or settings.interval_seconds,
+        interval_s=chosen.interval or settings.serve.interval_seconds,
         process_rows=chosen.processes,
         metrics=(*METRICS, *DCGM) if chosen.dcgm_names else METRICS,
     )
-    addresses = chosen.listen or (() if chosen.textfile else (settings.listen,))
+    notifier = Notifier()
+    assembly.notify(settings.notify, ledger, notifier)
+    addresses = chosen.listen or (() if chosen.textfile else (settings.serve.listen,))
     made_up = bool(ctx.obj["demo"] or ctx.obj["replay"])
     # Sockets and files are let go of first: the driver may hang while it is closed.
     with ExitStack() as machines, ExitStack() as stack:
@@ -146,7 +149,7 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
         if chosen.textfile is not None:
             assembly.write_textfile(chosen.textfile, ledger, stack)
         sampler = None if chosen.wait_for_driver else assembly.open_sampler(ctx, ledger, machines)
-        readers = assembly.inspect(chosen.inspect, ledger, stack)
+        readers = assembly.inspect(chosen.inspect, ledger, notifier, stack)
         history = None
         if not chosen.no_history and (chosen.history is not None or not made_up):
             recorders, history = assembly.record(chosen.history, ledger, stack)
@@ -155,7 +158,8 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
 
         def reread() -> Access:
             again, who = _settings(ctx), files.read()
-            service.keep_pace(chosen.interval or again.interval_seconds)
+            assembly.notify(again.notify, ledger, notifier)
+            service.keep_pace(chosen.interval or again.serve.interval_seconds)
             return who
 
         service = Service(ledger, opener, readers, history=history, access=access, reread=reread)

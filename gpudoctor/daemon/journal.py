@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
+from gpudoctor.daemon.changes import Change, Kind, Tell, event, finding, orphan, silent
 from gpudoctor.history.fresh import FreshEvents
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.model.orphan import Orphan, Verdict
 from gpudoctor.model.process import ProcessKey
-from gpudoctor.model.snapshot import Device, DeviceState, GpuEvent, Snapshot
-from gpudoctor.model.xids import XIDS
+from gpudoctor.model.snapshot import Device, DeviceState, Snapshot
 from gpudoctor.render.metrics.view import Inspection
-from gpudoctor.units import data_size, printable
 
 _SILENT = (DeviceState.STALE, DeviceState.LOST)
 # A driver that repeats an Xid every few milliseconds must not fill the disk with log lines.
@@ -20,22 +21,27 @@ _LOG = logging.getLogger(__name__)
 
 
 class Journal:
-    """`add` and `add_inspection` take what comes; only differences are logged, each once."""
+    """`add` and `add_inspection` take what comes; only differences are logged, each once.
 
-    def __init__(self) -> None:
+    Each is also told to all of `listeners`, which must not take long.
+    """
+
+    def __init__(self, listeners: Sequence[Tell] = ()) -> None:
+        self._listeners = tuple(listeners)
         self._fresh = FreshEvents()
         self._silent: dict[str, DeviceState] = {}
         self._findings: dict[tuple[str, str], Finding] = {}
         self._orphans: dict[ProcessKey, Orphan] = {}
+        self._begun: dict[object, float] = {}
 
     def add(self, snapshot: Snapshot) -> None:
         """Log GPUs whose state changed, and Xids."""
         for device in snapshot.devices:
-            self._state(device)
-        names = {device.uuid: f"GPU {device.index}" for device in snapshot.devices}
+            self._state(device, snapshot.taken_at)
+        indices = {device.uuid: device.index for device in snapshot.devices}
         events = self._fresh.of(snapshot.events)
-        for event in events[:_MOST_EVENTS]:
-            _LOG.warning("%s: %s", names.get(event.uuid, event.uuid), _text(event))
+        for one in events[:_MOST_EVENTS]:
+            self._tell(event(one, indices.get(one.uuid)))
         if len(events) > _MOST_EVENTS:
             _LOG.warning("and %d more events", len(events) - _MOST_EVENTS)
 
@@ -48,38 +54,34 @@ class Journal:
         }
         for key, one in found.items():
             if key not in self._findings:
-                _LOG.warning("%s: %s: %s", one.id, one.subject, printable(one.summary))
-        for key in self._findings.keys() - found.keys():
-            _LOG.info("%s: %s: no longer found", *key)
+                self._tell(finding(one, inspection.at))
+        for key, one in self._findings.items():
+            if key not in found:
+                self._tell(finding(one, inspection.at, ended=True))
         self._findings = found
         left = {one.key: one for one in inspection.orphans if one.verdict is Verdict.ORPHAN}
-        for process, orphan in left.items():
+        for process, each in left.items():
             if process not in self._orphans:
-                _LOG.warning("%s", _orphan(orphan))
+                self._tell(orphan(each, inspection.at))
+        for process, each in self._orphans.items():
+            if process not in left:
+                self._tell(orphan(each, inspection.at, ended=True))
         self._orphans = left
 
-    def _state(self, device: Device) -> None:
+    def _state(self, device: Device, at: float) -> None:
         before = self._silent.get(device.uuid)
         if device.state in _SILENT and device.state is not before:
             self._silent[device.uuid] = device.state
-            _LOG.warning(
-                "GPU %d (%s) is %s: %s", device.index, device.uuid, device.state, device.error
-            )
+            self._tell(silent(device, at))
         elif device.state not in _SILENT and before is not None:
             del self._silent[device.uuid]
-            _LOG.info("GPU %d (%s) answers again", device.index, device.uuid)
+            self._tell(silent(device, at, ended=True))
 
-
-def _text(event: GpuEvent) -> str:
-    if event.kind != "xid":
-        return f"{event.kind} {event.code} {printable(event.text)}".rstrip()
-    known = XIDS.get(event.code)
-    told = printable(event.text) or (known.meaning if known else "")
-    return f"Xid {event.code}" + (f", {told}" if told else "")
-
-
-def _orphan(orphan: Orphan) -> str:
-    where = ", ".join(str(index) for index in orphan.gpus)
-    reasons = "; ".join(printable(reason.text) for reason in orphan.reasons)
-    held = data_size(orphan.memory_used_bytes)
-    return f"orphan: pid {orphan.pid} of {orphan.user} holds {held} on GPU {where}: {reasons}"
+    def _tell(self, change: Change) -> None:
+        _LOG.log(logging.INFO if change.ended else logging.WARNING, "%s", change.summary)
+        if change.ended:
+            change = replace(change, begun=self._begun.pop(change.key, None))
+        elif change.kind is not Kind.EVENT:
+            self._begun.setdefault(change.key, change.at)
+        for listener in self._listeners:
+            listener(change)

@@ -7,7 +7,7 @@ import gzip
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Ledger:
         self._deadline_s = deadline_s
         # How many samples the flight recorder could not write, where there is one.
         self.unrecorded: Callable[[], int] | None = None
+        # What was told to webhooks and commands, where there are any.
+        self.notified: Callable[[], Mapping[tuple[str, str], int]] | None = None
         self.table = metrics
         self._clock = clock
         self._started_at = time.time()
@@ -127,4 +129,5 @@ class Ledger:
             resident = int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE
             files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - half the cost of iterdir
         unrecorded = self.unrecorded() if self.unrecorded else None
-        return OwnCost(time.process_time(), resident, files, self._started_at, unrecorded)
+        notified = self.notified() if self.notified else {}
+        return OwnCost(time.process_time(), resident, files, self._started_at, unrecorded, notified)

@@ -41,7 +41,9 @@ def full_view() -> View:
     outcome = CollectorOutcome("pcie", uuid_of(0), True, 0.02, AT)
     shot = snapshot(rich, processes=(used,), collectors=(outcome,), duration_seconds=0.03)
     totals = Totals(7, {(uuid_of(0), 79): XidTotal(2, AT - 5)}, {(uuid_of(0), "pcie"): 0})
-    own = OwnCost(1.5, 30_000_000, 12, AT - 100, 0)
+    own = OwnCost(
+        1.5, 30_000_000, 12, AT - 100, 0, {("webhook", "sent"): 3, ("webhook", "lost"): 1}
+    )
     return View(shot, True, totals, own, 5.0, process_rows=10, inspection=rich_inspection())
 
 

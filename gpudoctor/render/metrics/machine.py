@@ -192,6 +192,13 @@ SAMPLING = MetricGroup(
             lambda view: view.own.unrecorded,
             kind="counter",
         ),
+        Metric(
+            "gpudoctor_notifications_total",
+            "counter",
+            "Changes for the webhook and the command of the settings: sent, or lost.",
+            ("target", "outcome"),
+            lambda view: view.own.notified.items(),
+        ),
         single(
             "cpu_seconds_total",
             "CPU time that gpudoctor itself used.",

@@ -41,6 +41,7 @@ class OwnCost:
     """What the daemon itself costs, as of the last sample. CPU time in seconds, memory in bytes.
 
     `unrecorded` counts what the flight recorder could not write; None where there is none.
+    `notified` has what was told to webhooks and commands, by (target, outcome).
     """
 
     cpu_seconds: float | None = None
@@ -48,6 +49,7 @@ class OwnCost:
     open_files: int | None = None
     started_at: float | None = None
     unrecorded: int | None = None
+    notified: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
