@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
+from gpudoctor.host.proc_files import whole_number
 from gpudoctor.model.process import ProcessFacts, ProcessKey
 from gpudoctor.model.snapshot import HostReading
 from gpudoctor.model.values import Value
@@ -124,7 +125,7 @@ class LocalHost:
         """
         for line in _read(f"{self._root}/stat").splitlines():
             if line.startswith("btime "):
-                return float(line.split()[1])
+                return _number(line.removeprefix("btime "))
         return None
 
     def _cpu_ratio(self) -> float | None:
@@ -132,7 +133,10 @@ class LocalHost:
         if len(first) < 6 or first[0] != "cpu":
             return None
         # Guest time is already in user and nice.
-        times = [float(value) for value in first[1:9]]
+        read = [_number(value) for value in first[1:9]]
+        times = [value for value in read if value is not None]
+        if len(times) < len(read):
+            return None
         total, idle = sum(times), times[3] + times[4]
         before, self._cpu_before = self._cpu_before, (total, idle)
         if before is None or total <= before[0]:
@@ -140,18 +144,25 @@ class LocalHost:
         return min(max(1 - (idle - before[1]) / (total - before[0]), 0.0), 1.0)
 
     def _memory(self) -> tuple[int | None, int | None]:
-        found = {}
+        found: dict[str, int | None] = {}
         for line in _read(f"{self._root}/meminfo").splitlines():
             name, _, value = line.partition(":")
             if name in ("MemTotal", "MemAvailable"):
-                found[name] = int(value.split()[0]) * 1024
+                kibibytes = whole_number(value.partition("kB")[0].strip())
+                found[name] = None if kibibytes is None else kibibytes * 1024
         return found.get("MemTotal"), found.get("MemAvailable")
 
     def _load(self) -> tuple[float, float, float] | None:
         values = _read(f"{self._root}/loadavg").split()
-        if len(values) < 3:
-            return None
-        return float(values[0]), float(values[1]), float(values[2])
+        read = [number for number in map(_number, values[:3]) if number is not None]
+        return (read[0], read[1], read[2]) if len(read) == 3 else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _lasting_facts(folder: str, now: float) -> _Lasting:

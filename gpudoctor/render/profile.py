@@ -105,7 +105,7 @@ def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
     left = "" if watched else f", exit code {text(run.exit_code)}"
     rows = [
         ("Program", printable(shlex.join(run.program))),
-        ("Run", f"{duration(run.wall_seconds)}, {end}{left}"),
+        ("Run", printable(f"{duration(run.wall_seconds)}, {end}{left}")),
         ("With", printable(_versions(profile))),
     ]
     for device in torch.devices if torch else ():

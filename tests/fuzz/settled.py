@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from gpudoctor.errors import GpuDoctorError
 
+# Shrinking may take minutes; the example that failed first says enough.
+PHASES = (Phase.explicit, Phase.generate)
 SLOW = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
 
 
 def fuzz(examples: int):
-    return settings(deadline=None, max_examples=examples, suppress_health_check=SLOW, database=None)
+    return settings(
+        deadline=None,
+        max_examples=examples,
+        suppress_health_check=SLOW,
+        database=None,
+        phases=PHASES,
+    )
 
 
 def settled(call: Callable[..., Any], *arguments: Any, **more: Any) -> Any:

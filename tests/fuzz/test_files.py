@@ -184,7 +184,7 @@ def shown(profile, folder, capsys) -> str:
 
 
 def test_a_session_of_hostile_values_is_reported_harmlessly_or_refused(tmp_path, capsys):
-    @fuzz(200)
+    @fuzz(60)
     @given(CHANGES, EVENTS, WHOLE)
     def run(changes, events, base):
         folder = build.session(tmp_path / "s", **changes)
