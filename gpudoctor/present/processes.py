@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpudoctor import units
 from gpudoctor.model.orphan import Orphan
@@ -116,6 +116,12 @@ def process_row(process: GpuProcess, now: float, judged: Orphan | None = None) -
         Cell(command_line(process), Level.PLAIN if process.visible else Level.DIM),
     )
     return Row(row_key(process), cells)
+
+
+def tagged(row: Row) -> Row:
+    """The row with a mark at its user; the pid has no room for one."""
+    pid, user, *rest = row.cells
+    return replace(row, cells=(pid, Cell(f"*{user.text}", Level.NOTICE), *rest))
 
 
 def command_line(process: GpuProcess) -> str:

@@ -257,3 +257,35 @@ async def test_a_command_line_cannot_drive_the_dialogs():
         await pilot.press("x")
         await until(pilot, lambda: "[red]py" in text(app))
         assert "\x1b" not in text(app)
+
+
+async def test_several_tagged_processes_are_ended_together_and_only_they(live, children):
+    pids = sorted(children.python(SLEEP) for _ in range(3))
+    app = live(*pids)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await opened(app, pilot)
+        await until(pilot, lambda: all(str(pid) in text(app) for pid in pids))
+        await pilot.press("N", "home", "space", "space")
+        await until(pilot, lambda: text(app).count(" *") == 2)
+        await pilot.press("k")
+        await until(pilot, lambda: "2 processes" in text(app))
+        assert "stacks" not in text(app)
+        await asked(app, pilot, "k")
+        assert f"{pids[0]} " in text(app) and f"{pids[1]} " in text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: all(children.child(pid).poll() is not None for pid in pids[:2]))
+        assert children.child(pids[2]).poll() is None
+
+
+async def test_a_tag_stays_with_its_process_in_any_order_and_can_be_taken_away(app):
+    async with app.run_test(size=(100, 40)) as pilot:
+        await opened(app, pilot, "space")
+        marked = [line for line in lines(app) if " *" in line]
+        assert len(marked) == 1 and "serve.py" in marked[0]
+        await pilot.press("I")
+        await until(pilot, lambda: [line for line in lines(app) if " *" in line] == marked)
+        await pilot.press("U")
+        await until(pilot, lambda: " *" not in text(app))
+        await pilot.press("home", "space", "home", "space")
+        await pilot.pause()
+        assert " *" not in text(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
 
 from textual import events
@@ -46,6 +47,8 @@ class OverviewScreen(LiveScreen):
         Binding("T", "sort_by('age')", "Sort by age", show=False),
         Binding("k,f9", "act", "Act", key_display="k"),
         Binding("x", "explain", "Explain", show=False),
+        Binding("space", "tag", "Tag, to act on several", show=False),
+        Binding("U", "untag", "Untag all", show=False),
         Binding("w", "window", "Window"),
         Binding("escape", "clear", "Clear the filter", show=False),
         Binding("tab", "app.focus_next", "Other table", show=False),
@@ -55,6 +58,7 @@ class OverviewScreen(LiveScreen):
         super().__init__()
         self._order = Order()
         self._query = ""
+        self._tagged: frozenset[str] = frozenset()
         self._step = _STEPS[0]
         self._listed = 0
 
@@ -130,6 +134,9 @@ class OverviewScreen(LiveScreen):
             processes.process_row(process, snapshot.taken_at, verdict_of(process, verdicts))
             for process in processes.ordered(chosen, self._order)
         ]
+        marked = self._tagged
+        if marked:
+            rows = [processes.tagged(row) if row.key in marked else row for row in rows]
         self._table.show(rows)
         self.query_one("#found", Label).update(f" {len(rows)} of {len(snapshot.processes)}")
 
@@ -210,10 +217,10 @@ class OverviewScreen(LiveScreen):
             self.catch_up()
 
     def action_act(self) -> None:
-        """Choose what to do to the process under the cursor."""
+        """Choose what to do to the tagged processes, or to the one under the cursor."""
         from gpudoctor.tui.screens.acts import open_acts
 
-        open_acts(self, self._chosen())
+        open_acts(self, self._rows_of(self._tagged) or self._chosen())
 
     def action_explain(self) -> None:
         """Why the process under the cursor is, or is not, left over."""
@@ -222,8 +229,23 @@ class OverviewScreen(LiveScreen):
         perform(self, self._chosen(), "x")
 
     def _chosen(self) -> list[GpuProcess]:
+        return self._rows_of({self._table.selected})
+
+    def _rows_of(self, keys: Collection[str | None]) -> list[GpuProcess]:
         rows = self.doctor.snapshot.processes if self.doctor.snapshot else ()
-        return [row for row in rows if processes.row_key(row) == self._table.selected]
+        return [row for row in rows if processes.row_key(row) in keys]
+
+    def action_tag(self) -> None:
+        """Tag the process under the cursor, or untag it, and go on to the next."""
+        if self._table.selected is not None:
+            self._tagged ^= {self._table.selected}
+            self._table.action_cursor(1)
+            self.catch_up()
+
+    def action_untag(self) -> None:
+        """Forget the tags."""
+        self._tagged = frozenset()
+        self.catch_up()
 
     def action_window(self) -> None:
         """Show a longer time in the graphs, then the shortest again."""
