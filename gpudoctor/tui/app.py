@@ -100,6 +100,10 @@ class GpuDoctorApp(App[None]):
         if not self.paused:
             self._show()
 
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot, also while the picture is held."""
+        return self._feed.latest
+
     def judged(self, process: GpuProcess) -> Orphan | None:
         """The latest verdict on a process, also where nothing speaks against it."""
         latest = self._watch.latest if self._watch is not None else ()

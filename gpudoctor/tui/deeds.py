@@ -14,7 +14,9 @@ from gpudoctor.present.cells import Level
 from gpudoctor.present.ending import cache_lines, plan_lines, report_lines
 from gpudoctor.present.words import Words, line
 
+# Seeing waits for the next look; Newest is the last one that there was.
 Seeing = Callable[[], Snapshot]
+Newest = Callable[[], Snapshot | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,12 @@ class End:
     """Ends processes by one signal, or gently first."""
 
     def __init__(
-        self, rows: Sequence[GpuProcess], signal: str | None, shown: Snapshot, see: Seeing
+        self, rows: Sequence[GpuProcess], signal: str | None, newest: Newest, see: Seeing
     ) -> None:
         self.title = "End" if signal is None else f"Send SIG{signal}"
         self._rows = tuple(rows)
         self._signal = signal
-        self._shown = shown
+        self._newest = newest
         self._see = see
         self._targets: tuple[Target, ...] = ()
 
@@ -59,7 +61,7 @@ class End:
         from gpudoctor.reclaim.plan import plan
 
         started = {row.pid: identity(row.pid, row.started) for row in self._rows}
-        self._targets = plan(tuple(started), self._shown)
+        self._targets = plan(tuple(started), self._newest())
         for target in self._targets:
             if started.get(target.pid, target.start_ticks) != target.start_ticks:
                 raise GpuDoctorError(f"process {target.pid} has ended meanwhile")
@@ -72,7 +74,8 @@ class End:
         """Ends them and waits for their memory."""
         from gpudoctor.reclaim.ending import carry_out, steps
 
-        before = self._see()
+        # Not a new look: where looks are minutes apart, nobody would be ended for so long.
+        before = self._newest()
         report = carry_out(self._targets, steps(self._signal), before, self._see)
         over = all(end.outcome in (Outcome.ENDED, Outcome.GONE) for end in report.endings)
         return Done(tuple(report_lines(report)), over)
@@ -83,8 +86,9 @@ class EmptyCache:
 
     title = "Empty torch's cache"
 
-    def __init__(self, row: GpuProcess, see: Seeing) -> None:
+    def __init__(self, row: GpuProcess, newest: Newest, see: Seeing) -> None:
         self._row = row
+        self._newest = newest
         self._see = see
         self._start_ticks = 0
 
@@ -115,7 +119,8 @@ class EmptyCache:
         from gpudoctor.reclaim.cache import check_idle, empty_cache
         from gpudoctor.reclaim.identity import check_same
 
-        for row in self._see().processes:
+        newest = self._newest()
+        for row in newest.processes if newest else ():
             if row.pid == self._row.pid:
                 check_idle(row)
         check_same(self._row.pid, self._start_ticks)

@@ -289,3 +289,33 @@ async def test_a_tag_stays_with_its_process_in_any_order_and_can_be_taken_away(a
         await pilot.press("home", "space", "home", "space")
         await pilot.pause()
         assert " *" not in text(app)
+
+
+async def test_rare_looks_delay_no_signal(children, nvml_sim):
+    pid = children.python(SLEEP)
+    nvml_sim.use(eight_h100(pids=[pid]))
+    sampler = Sampler(open_nvml(), LocalHost(), interval_s=30.0)
+    sampler.start()
+    try:
+        app = GpuDoctorApp(sampler)
+        async with app.run_test(size=(100, 40)) as pilot:
+            await asked(app, pilot, "k", "k")
+            begun = time.monotonic()
+            await pilot.press("y")
+            await until(pilot, lambda: children.child(pid).poll() == -signal.SIGKILL)
+            assert time.monotonic() - begun < 5
+    finally:
+        sampler.stop()
+
+
+async def test_a_held_picture_shows_an_old_process_and_its_signal_still_reaches_no_other(
+    live, children
+):
+    pid = children.python(SLEEP)
+    app = live(pid)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await opened(app, pilot, "p")
+        children.child(pid).kill()
+        children.child(pid).wait()
+        await pilot.press("k", "k")
+        await until(pilot, lambda: f"Process {pid} has ended" in text(app))

@@ -115,6 +115,5 @@ def _deed(doctor: Doctor, rows: Sequence[GpuProcess], key: str) -> Deed:
     if key == "s":
         return Stacks(rows[0])
     if key == "c":
-        return EmptyCache(rows[0], doctor.see)
-    assert doctor.snapshot is not None
-    return cast(Deed, End(rows, _SIGNALS[key], doctor.snapshot, doctor.see))
+        return EmptyCache(rows[0], doctor.newest, doctor.see)
+    return cast(Deed, End(rows, _SIGNALS[key], doctor.newest, doctor.see))

@@ -25,6 +25,10 @@ class Doctor(Protocol):
     verdicts: Verdicts
     see: Callable[[], Snapshot]
 
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot, also while the picture is held."""
+        ...
+
     def judged(self, process: GpuProcess) -> Orphan | None:
         """The latest verdict on a process, also where nothing speaks against it."""
         ...
