@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gpudoctor.host.holders import only_gpu_files
 from gpudoctor.host.jupyter import connection_file, notebook
+from gpudoctor.host.keepers import kept
 from gpudoctor.host.proc_files import (
     TICKS_PER_SECOND,
     Stat,
@@ -77,6 +78,7 @@ class LineageReader:
         command = read_words(folder / "cmdline")
         connection = connection_file(command)
         alone = len(status.get("NSpid", "0").split()) == 1
+        ancestors = self._ancestors(stat)
         placement = parse_cgroup(read_text(folder / "cgroup") or "")
         uid = _first_number(status.get("Uid"))
         return Lineage(
@@ -92,7 +94,7 @@ class LineageReader:
             command=command,
             uid=uid,
             user=user_name(uid),
-            ancestors=self._ancestors(stat),
+            ancestors=ancestors,
             session_leader_alive=self._alive(stat.session),
             thread_states=self._thread_states(pid),
             switches=_first_number(status.get("voluntary_ctxt_switches")),
@@ -109,6 +111,7 @@ class LineageReader:
             notebook=notebook(connection) if connection and alone else None,
             placement=placement,
             login_closed=self._login_closed(placement),
+            container_kept=kept(self._root, placement, ancestors),
         )
 
     def _ancestors(self, stat: Stat) -> tuple[Ancestor, ...]:

@@ -45,7 +45,8 @@ class Lineage(Value, frozen=True):
 
     `start_ticks` is field 22 of /proc/PID/stat, the exact half of its identity. `cpu_seconds` is
     user and system time, `switches` the voluntary context switches of all that it did so far.
-    `thread_states` holds one letter per thread. A field is None where it may not be read.
+    `thread_states` holds one letter per thread. `container_kept` says whether anything on the machine
+    still looks after its container. A field is None where it may not be read.
     """
 
     key: ProcessKey
@@ -77,6 +78,7 @@ class Lineage(Value, frozen=True):
     notebook: Notebook | None = None
     placement: Placement = Placement()
     login_closed: bool = False
+    container_kept: bool | None = None
 
     def marker(self, name: str) -> str | None:
         """The value of an environment variable among those that are kept, or None."""

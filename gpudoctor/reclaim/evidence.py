@@ -70,6 +70,10 @@ def _medium(now: Lineage, earlier: Lineage | None, apart_s: float) -> Iterator[R
     if now.login_closed:
         evidence = f"login session {now.placement.login_session} is closing or gone"
         yield _middle("login-closed", "the login that it belongs to was closed", evidence)
+    if now.container_kept is False:
+        container = (now.placement.container or "")[:12]
+        evidence = f"container {container}: no shim above it, no command names it"
+        yield _middle("container-gone", "nothing looks after its container any more", evidence)
     if now.state == _STOPPED:
         yield _stopped(now, earlier, apart_s)
     stuck = "D" in now.thread_states and earlier is not None and "D" in earlier.thread_states

@@ -267,3 +267,20 @@ def test_a_pid_that_proc_hides_is_no_ghost():
 def test_a_monitor_that_only_has_the_gpu_open_is_not_listed():
     monitor = lineage(300, above=(SHELL, INIT))
     assert [one.pid for one in judge(*ghosts(monitor))] == [4242]
+
+
+def test_an_idle_process_whose_container_was_abandoned_is_an_orphan():
+    left = lineage(container_kept=False, placement=Placement(container="ab" * 32))
+    one = only(*twice(left))
+    assert one.verdict is Verdict.ORPHAN
+    assert {"container-gone", "parent-died"} <= {reason.id for reason in one.reasons}
+
+
+def test_a_process_that_computes_in_an_abandoned_container_is_in_use():
+    left = lineage(container_kept=False, placement=Placement(container="ab" * 32))
+    assert only(*twice(left, replace(left, cpu_seconds=25.0))).verdict is Verdict.IN_USE
+
+
+def test_a_process_whose_container_has_its_keeper_is_no_orphan_for_that():
+    kept = lineage(container_kept=True, placement=Placement(container="ab" * 32))
+    assert "container-gone" not in {reason.id for reason in only(*twice(kept)).reasons}
