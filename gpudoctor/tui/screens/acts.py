@@ -19,6 +19,7 @@ from gpudoctor.tui.deeds import Deed, EmptyCache, End, Stacks
 from gpudoctor.tui.screens.deed import DeedScreen
 from gpudoctor.tui.screens.live import Doctor, LiveScreen
 from gpudoctor.tui.screens.sheet import Sheet
+from gpudoctor.tui.widgets.styling import glyphs_of
 
 _WIDEST_TITLE = 60
 
@@ -68,7 +69,8 @@ class ActsScreen(ModalScreen[str | None]):
         first = self._rows[0]
         named = f"{first.pid} {command_line(first)}"
         title = named if len(self._rows) == 1 else f"{len(self._rows)} processes"
-        box.border_title = title[:_WIDEST_TITLE].replace("[", "(")
+        # A bracket would begin markup there.
+        box.border_title = glyphs_of(self).text(title[:_WIDEST_TITLE].replace("[", "("))
         box.border_subtitle = "Esc goes back"
         yield box
 
