@@ -84,8 +84,7 @@ def test_a_later_wave_gets_no_signal_when_it_follows_the_first(children):
     code = """
 import subprocess, sys, time
 child = subprocess.Popen(['sleep', '60'])
-print(child.pid)
-try: time.sleep(60)
+try: print(child.pid); time.sleep(60)
 finally: child.kill(); child.wait()
 """
     launcher = children.python(code)
