@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpudoctor.history.fresh import FreshEvents
+from gpudoctor.host.owners import OwnerReader
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.render.metrics.table import METRICS
 from gpudoctor.render.metrics.view import Inspection, Metric, OwnCost, Totals, View, XidTotal
@@ -47,6 +48,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._arrived = float("-inf")
         self._view = View(interval_seconds=interval_s, process_rows=process_rows)
+        self._owners = OwnerReader()
         self._fresh = FreshEvents()
         self._failed_at: dict[tuple[str, str], float] = {}
         self._bodies: dict[tuple[str, bool], bytes] = {}
@@ -61,8 +63,12 @@ class Ledger:
     def add(self, snapshot: Snapshot) -> None:
         """Take a new snapshot."""
         totals, own = self._totals(snapshot), self._own()
+        # The pids of a machine that is played mean nothing on this one.
+        owners = self._owners.of(snapshot.processes) if snapshot.source == "nvml" else {}
         with self._lock:
-            self._view = replace(self._view, snapshot=snapshot, fresh=True, totals=totals, own=own)
+            self._view = replace(
+                self._view, snapshot=snapshot, fresh=True, totals=totals, own=own, owners=owners
+            )
             self._arrived = self._clock()
 
     def add_inspection(self, inspection: Inspection) -> None:

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from gpudoctor.model.owner import Owner
 from gpudoctor.model.process import GpuUse
 from gpudoctor.model.readings import (
     MemoryReading,
@@ -39,12 +40,19 @@ def full_view() -> View:
     rich = rich_device()
     used = process(gpus=(GpuUse(0, uuid_of(0), "compute", GIB, sm_ratio=0.5),))
     outcome = CollectorOutcome("pcie", uuid_of(0), True, 0.02, AT)
-    shot = snapshot(rich, processes=(used,), collectors=(outcome,), duration_seconds=0.03)
+    boxed = process(101, gpus=(GpuUse(0, uuid_of(0), "compute", GIB),))
+    owners = {
+        100: Owner("4711", "0f1e2d3c-0000-4000-8000-000000000001", "0123456789ab"),
+        101: Owner(container="ba9876543210"),
+    }
+    shot = snapshot(rich, processes=(used, boxed), collectors=(outcome,), duration_seconds=0.03)
     totals = Totals(7, {(uuid_of(0), 79): XidTotal(2, AT - 5)}, {(uuid_of(0), "pcie"): 0})
     own = OwnCost(
         1.5, 30_000_000, 12, AT - 100, 0, {("webhook", "sent"): 3, ("webhook", "lost"): 1}
     )
-    return View(shot, True, totals, own, 5.0, process_rows=10, inspection=rich_inspection())
+    return View(
+        shot, True, totals, own, 5.0, process_rows=10, inspection=rich_inspection(), owners=owners
+    )
 
 
 def series(view: View, name: str) -> list[str]:
@@ -222,3 +230,36 @@ def test_names_and_help_follow_the_conventions():
         assert metric.name.startswith(("gpudoctor_", "process_")), metric.name
     names = [metric.name for metric in METRICS]
     assert len(names) == len(set(names))
+
+
+def test_jobs_pods_and_containers_are_told_of_and_bounded():
+    rows = tuple(process(pid, used=(pid + 1) * GIB) for pid in range(40))
+    owners = {pid: Owner(slurm_job=str(pid)) for pid in range(40)}
+    view = view_of(device(), processes=rows, owners=owners)
+    memory = series(view, "gpudoctor_slurm_job_memory_used_bytes")
+    assert len(memory) == 33
+    assert f'job_id="39"}} {40 * GIB}' in "\n".join(memory)
+    [others] = [line for line in memory if 'job_id="(others)"' in line]
+    assert others.endswith(f" {sum(range(1, 9)) * GIB}")
+    assert series(view, "gpudoctor_pod_processes") == []
+    # A container of a pod is told of by the pod alone.
+    view = view_of(device(), processes=rows[:1], owners={0: Owner(None, "uid", "box")})
+    assert len(series(view, "gpudoctor_pod_processes")) == 1
+    assert series(view, "gpudoctor_container_processes") == []
+
+
+def test_a_job_of_a_user_costs_a_gpu_four_series_however_many_processes_it_has():
+    devices = [replace(rich_device(), facts=device(index).facts) for index in range(8)]
+    rows = tuple(
+        process(10 * index + number, index, user=f"user{index}")
+        for index in range(8)
+        for number in range(2)
+    )
+    owners = {row.pid: Owner(slurm_job=str(row.pid // 10)) for row in rows}
+
+    def count(**more):
+        shot = view_of(*devices, **more)
+        return sum(not line.startswith("#") for line in exposition(shot).decode().splitlines())
+
+    bare, full = count(), count(processes=rows, owners=owners)
+    assert (full - bare) / 8 == 4

@@ -1,17 +1,19 @@
-"""Metrics of who uses the GPUs: by user always, by process only where it was asked for."""
+"""Metrics of who uses the GPUs: by user, job, pod and container; by process where it was asked for."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gpudoctor.model.process import GpuProcess, GpuUse
 from gpudoctor.render.metrics.view import Metric, MetricGroup, Reading, Sample, View
 
-# A shared machine may see hundreds of users; a series for each would be no overview any more.
+# A shared machine may see hundreds of users or jobs; a series for each would be no overview any more.
 MOST_USERS = 32
 OTHER_USERS = "(others)"
 UNKNOWN_USER = "(unknown)"
+# Whom a process is told of by; None where it is told of by nobody of that kind.
+_Of = Callable[[View, GpuProcess], str | None]
 
 
 def _uses(view: View) -> Iterator[tuple[GpuProcess, GpuUse]]:
@@ -34,31 +36,76 @@ def _counts(view: View) -> Iterator[Sample]:
         yield key, len(found)
 
 
-def _users(view: View) -> dict[str, str]:
-    """Each user's name in the metrics: those who hold most keep theirs."""
+def _user(_: View, process: GpuProcess) -> str | None:
+    return process.user or UNKNOWN_USER
+
+
+def _job(view: View, process: GpuProcess) -> str | None:
+    owner = view.owners.get(process.pid)
+    return owner.slurm_job if owner else None
+
+
+def _pod(view: View, process: GpuProcess) -> str | None:
+    owner = view.owners.get(process.pid)
+    return owner.pod_uid if owner else None
+
+
+def _container(view: View, process: GpuProcess) -> str | None:
+    owner = view.owners.get(process.pid)
+    # Those of a pod are told of by the pod.
+    return owner.container if owner and not owner.pod_uid else None
+
+
+def _names(view: View, of: _Of) -> dict[str, str]:
+    """Each one's name in the metrics: those who hold most keep theirs."""
     held: dict[str, int] = defaultdict(int)
     for process, use in _uses(view):
-        held[process.user or UNKNOWN_USER] += use.memory_used_bytes or 0
-    ranked = sorted(held, key=lambda user: (-held[user], user))
-    return {user: user if rank < MOST_USERS else OTHER_USERS for rank, user in enumerate(ranked)}
+        name = of(view, process)
+        if name is not None:
+            held[name] += use.memory_used_bytes or 0
+    ranked = sorted(held, key=lambda name: (-held[name], name))
+    return {name: name if rank < MOST_USERS else OTHER_USERS for rank, name in enumerate(ranked)}
 
 
-def _user_memory(view: View) -> Iterator[Sample]:
-    names = _users(view)
+def _memory_of(view: View, of: _Of) -> Iterator[Sample]:
+    names = _names(view, of)
     held: dict[tuple[str, str], int] = defaultdict(int)
     for process, use in _uses(view):
-        if use.memory_used_bytes is not None:
-            held[use.uuid, names[process.user or UNKNOWN_USER]] += use.memory_used_bytes
+        name = of(view, process)
+        if name is not None and use.memory_used_bytes is not None:
+            held[use.uuid, names[name]] += use.memory_used_bytes
     yield from held.items()
 
 
-def _user_processes(view: View) -> Iterator[Sample]:
-    names = _users(view)
+def _processes_of(view: View, of: _Of) -> Iterator[Sample]:
+    names = _names(view, of)
     pids: dict[tuple[str, str], set[int]] = defaultdict(set)
     for process, use in _uses(view):
-        pids[use.uuid, names[process.user or UNKNOWN_USER]].add(process.pid)
+        name = of(view, process)
+        if name is not None:
+            pids[use.uuid, names[name]].add(process.pid)
     for key, found in pids.items():
         yield key, len(found)
+
+
+def _by(kind: str, label: str, of: _Of, memory: str, count: str) -> tuple[Metric, Metric]:
+    """The memory that one of a kind holds on a GPU, and its processes there."""
+    return (
+        Metric(
+            f"gpudoctor_{kind}_memory_used_bytes",
+            "gauge",
+            memory,
+            ("uuid", label),
+            lambda view: _memory_of(view, of),
+        ),
+        Metric(
+            f"gpudoctor_{kind}_processes",
+            "gauge",
+            count,
+            ("uuid", label),
+            lambda view: _processes_of(view, of),
+        ),
+    )
 
 
 def _largest(view: View) -> tuple[GpuProcess, ...]:
@@ -103,19 +150,34 @@ PROCESSES = MetricGroup(
             ("uuid", "kind"),
             _counts,
         ),
-        Metric(
-            "gpudoctor_user_memory_used_bytes",
-            "gauge",
+        *_by(
+            "user",
+            "user",
+            _user,
             "GPU memory that a user's processes hold. Users beyond the 32 largest are (others).",
-            ("uuid", "user"),
-            _user_memory,
-        ),
-        Metric(
-            "gpudoctor_user_processes",
-            "gauge",
             "A user's processes on a GPU.",
-            ("uuid", "user"),
-            _user_processes,
+        ),
+        *_by(
+            "slurm_job",
+            # `job`, `pod` and `container` are names that Prometheus and its operator give to targets.
+            "job_id",
+            _job,
+            "GPU memory that a Slurm job's processes hold. Jobs beyond the 32 largest are (others).",
+            "A Slurm job's processes on a GPU.",
+        ),
+        *_by(
+            "pod",
+            "pod_uid",
+            _pod,
+            "GPU memory that a Kubernetes pod's processes hold. Beyond the 32 largest: (others).",
+            "A Kubernetes pod's processes on a GPU.",
+        ),
+        *_by(
+            "container",
+            "container_id",
+            _container,
+            "GPU memory that the processes of a container outside of pods hold. The same bound.",
+            "Processes of a container outside of pods on a GPU.",
         ),
         Metric(
             "gpudoctor_process_memory_used_bytes",

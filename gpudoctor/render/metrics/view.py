@@ -8,6 +8,7 @@ from typing import Literal
 
 from gpudoctor.model.check import CheckReport
 from gpudoctor.model.orphan import Orphan
+from gpudoctor.model.owner import Owner
 from gpudoctor.model.snapshot import CollectorOutcome, Device, DeviceState, Snapshot
 
 Reading = float | int | bool | None
@@ -68,6 +69,7 @@ class View:
 
     `fresh` is False when sampling itself has stopped. `process_rows` is how many processes may have
     series of their own: a pid is a label that never comes back, so there are none unless asked for.
+    `owners` has the jobs, pods and containers of the processes by pid, as far as they are known.
     """
 
     snapshot: Snapshot | None = None
@@ -77,6 +79,7 @@ class View:
     interval_seconds: float | None = None
     process_rows: int = 0
     inspection: Inspection | None = None
+    owners: Mapping[int, Owner] = field(default_factory=dict)
 
     @property
     def devices(self) -> tuple[Device, ...]:
