@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pynvml
 
@@ -61,6 +61,8 @@ def ask(function: Callable[..., R], *arguments: Any) -> R | None:
     """
     try:
         return function(*arguments)
+    except UnicodeDecodeError as error:  # the binding takes every text for UTF-8
+        return cast("R", error.object.decode("utf-8", "replace"))
     except FAILURES as error:
         failure = translated(function.__name__, error)
         if failure is None:

@@ -99,6 +99,8 @@ class DeviceWorker:
             self._facts = self._device.facts()
         except NvmlCallError as error:
             errors.append(error)
+        except Exception as error:  # noqa: BLE001 - or this GPU would never be asked again
+            errors.append(NvmlCallError("facts", 999, f"{type(error).__name__}: {error}"))
 
     def _collect(self, item: Collector, device: NvmlDevice, errors: list[NvmlCallError]) -> None:
         begun = time.monotonic()
