@@ -48,6 +48,11 @@ def cpu_build(ctx: CheckContext) -> Iterator[Finding]:
     gpus = ctx.snapshot.devices if ctx.snapshot else ()
     on_bus = ctx.machine.pci_gpus if ctx.machine else ()
     if not gpus and not on_bus:
+        yield info(
+            PYTHON,
+            f"torch {built.version} was built without CUDA: it could not use a GPU if there were one",
+            f"torch.version.cuda: None; from {built.path}",
+        )
         return
     python = ctx.the_probe().executable
     yield error(
@@ -227,6 +232,7 @@ def _ways_out(ctx: CheckContext, driver: str, least: str) -> list[str]:
     severity=Severity.ERROR,
     sources=("https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_available.html",),
     after=(
+        "driver.no-gpu",
         "torch.cpu-build",
         "torch.driver-too-old",
         "cuda.init",
@@ -245,13 +251,17 @@ def _ways_out(ctx: CheckContext, driver: str, least: str) -> list[str]:
     ),
 )
 def unavailable(ctx: CheckContext) -> Iterator[Finding]:
-    """There are GPUs, and this torch cannot use them. The cause stands above it where it was found; the
-    evidence is what torch itself says."""
+    """torch cannot use a GPU: an error where there are some, else worth knowing. The cause stands above
+    it where it was found; the evidence is what torch itself says."""
     cuda = ctx.torch_cuda()
     available = ctx.need("is_available", cuda.available, "torch did not answer")
     gpus = ctx.snapshot.devices if ctx.snapshot else ()
     on_bus = ctx.machine.pci_gpus if ctx.machine and not ctx.in_container else ()
-    if available or not (gpus or on_bus):
+    if available:
+        return
+    if not gpus and not on_bus:
+        said = [cuda.error] if cuda.error else []
+        yield info(PYTHON, "torch.cuda.is_available() is False, and no GPU is seen here", *said)
         return
     yield error(
         PYTHON,

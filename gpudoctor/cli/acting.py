@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpudoctor.cli.sources import open_machine
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.errors import ExitCode, GpuDoctorError
 
 if TYPE_CHECKING:
     from gpudoctor.model.snapshot import Snapshot
@@ -54,15 +54,19 @@ def confirm(question: str) -> None:
 
     Raises:
         GpuDoctorError: nobody is there to answer.
-        click.Abort: the answer is no.
+        click.exceptions.Exit: the answer is no; the exit code is that of what was left as it was.
+        click.Abort: interrupted.
     """
     someone_there()
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        click.echo("Nothing was done.", err=True)
+        raise click.exceptions.Exit(ExitCode.FINDINGS)
 
 
 def someone_there() -> None:
     """Raises GpuDoctorError where stdin is no terminal."""
     if not sys.stdin.isatty():
         raise GpuDoctorError(
-            "nobody is there to confirm this", hint="Add --yes, or --dry-run to only look."
+            "nobody is there to confirm this",
+            hint="Add --yes; --dry-run, where there is one, only looks.",
         )

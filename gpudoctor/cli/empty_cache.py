@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from gpudoctor.cli.acting import confirm
 from gpudoctor.cli.watching import watching
 from gpudoctor.errors import ExitCode, GpuDoctorError
 
@@ -74,9 +74,7 @@ def empty_cache(
 
 def _ask(pid: int) -> None:
     click.echo(f"This runs code inside process {pid}: torch.cuda.empty_cache().", err=True)
-    if not sys.stdin.isatty():
-        raise GpuDoctorError("nobody is there to confirm this", hint="Add --yes.")
-    click.confirm("Go on?", abort=True, err=True)
+    confirm("Go on?")
 
 
 def _check_idle(pid: int, snapshot: Snapshot) -> None:

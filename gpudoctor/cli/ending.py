@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.cli.acting import confirm
 
 if TYPE_CHECKING:
     from gpudoctor.model.ending import Ending, KillReport, Target
@@ -46,7 +43,7 @@ def end_and_watch(
     if not (yes and quiet):
         _announce(targets)
     if not yes:
-        _ask()
+        confirm("End them?")
     return carry_out(targets, ladder, before, see)
 
 
@@ -68,11 +65,3 @@ def _announce(targets: tuple[Target, ...]) -> None:
     from gpudoctor.render.text import console
 
     console(stderr=True).print(*plan_lines(targets), sep="\n")
-
-
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise GpuDoctorError(
-            "nobody is there to confirm this", hint="Add --yes, or --dry-run to only look."
-        )
-    click.confirm("End them?", abort=True, err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpudoctor.cli.sources import Machine, open_machine
+from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 
@@ -51,10 +52,20 @@ def ps(
         if machine.notice:
             click.echo(machine.notice, err=True)
         for snapshot in _looks(machine, watch):
+            _check_gpus(snapshot, wanted["gpus"])
             rows = select(snapshot.processes, **wanted)
             listing = _listing(machine, snapshot, rows, tree=tree)
             listing = _chosen(listing, wanted["users"], wanted["gpus"], wanted["name"])
             _show(snapshot, listing, as_json=as_json, again=watch is not None, tree=tree)
+
+
+def _check_gpus(snapshot: Snapshot, gpus: Sequence[int]) -> None:
+    known = [device.index for device in snapshot.devices]
+    for gpu in gpus:
+        if gpu not in known:
+            raise GpuDoctorError(
+                f"there is no GPU {gpu}", hint=f"There are: {', '.join(map(str, known))}."
+            )
 
 
 def _looks(machine: Machine, watch: float | None) -> Iterator[Snapshot]:

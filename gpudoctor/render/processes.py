@@ -52,7 +52,8 @@ def table(
     """The devices in one line each, the processes, the parked ones, and memory that nobody holds."""
     yield _devices(snapshot)
     if not listing.processes and not listing.parked and not listing.unlisted:
-        yield Text("No process is on a GPU.", style="dim")
+        words = "No process matches." if snapshot.processes else "No process is on a GPU."
+        yield Text(words, style="dim")
         return
     columns = _shown(listing.processes, width)
     titles = [title for title, _, _ in columns]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -13,6 +15,21 @@ from gpudoctor.units import printable
 
 # A pipe has no width: a reader such as grep wants whole rows.
 PIPE_WIDTH = 200
+_BLANKS_AT_THE_END = re.compile(r"[ \t]+(?=\n)")
+
+
+class _Trimmed:
+    """A stream whose lines end where their text ends: rich fills tables and lines with blanks."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(_BLANKS_AT_THE_END.sub("", text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -24,7 +41,8 @@ def console(*, stderr: bool = False) -> Console:
         width = int(named) if named.isdigit() and int(named) > 0 else PIPE_WIDTH
     elif not shutil.get_terminal_size(fallback=(0, 0)).columns:
         width = 80
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    file = stream if stream.isatty() else cast("TextIO", _Trimmed(stream))
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def safe(raw: str, style: str = "") -> Text:

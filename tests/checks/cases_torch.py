@@ -167,7 +167,7 @@ CASES: list[Case] = [
     (
         "torch.cpu-build",
         healthy(snapshot=None, machine=NOTHING_ON_BUS, probe=probe(torch=torch(**CPU))),
-        None,
+        "could not use a GPU if there were one",
     ),
     ("torch.no-kernels", card((12, 0), arch_list=("sm_80", "sm_90")), "no kernels"),
     ("torch.no-kernels", card((6, 1)), "no kernels"),
@@ -178,6 +178,11 @@ CASES: list[Case] = [
     ("torch.driver-too-old", on_driver("550.54.14", (12, 4)), "too old"),
     ("torch.driver-too-old", on_driver("580.65.06", (13, 0)), None),
     ("torch.unavailable", healthy(probe=probe(cuda=TorchCuda(False, "no"))), "is False"),
+    (
+        "torch.unavailable",
+        healthy(snapshot=None, machine=NOTHING_ON_BUS, probe=probe(cuda=TorchCuda(False, "no"))),
+        "no GPU is seen here",
+    ),
     ("torch.unavailable", healthy(), None),
     ("torch.cudnn-old-gpu", card((7, 0), cudnn_version=91100), "does not support"),
     ("torch.cudnn-old-gpu", card((7, 0), cudnn_version=91002), None),

@@ -73,3 +73,14 @@ def test_watching_ends_with_ctrl_c_and_its_code():
     assert watching.returncode == 130
     assert out.count("COMMAND") >= 2
     assert "Traceback" not in err
+
+
+def test_a_filter_that_nothing_matches_says_so_and_a_gpu_that_is_not_there_is_an_error():
+    assert "No process matches." in run("--user", "nobody-of-this-name").stdout
+    done = run("--gpu", "99")
+    assert done.returncode == 2
+    assert "there is no GPU 99" in done.stderr
+
+
+def test_lines_in_a_pipe_end_where_their_text_ends():
+    assert not [line for line in run().stdout.splitlines() if line != line.rstrip()]
