@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 from typing import Any, TypeVar
 
@@ -11,6 +12,8 @@ import msgspec
 from gpudoctor.errors import GpuDoctorError
 
 T = TypeVar("T")
+# JSON must escape control characters below U+0020 alone, but terminals obey these, too.
+_CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
 
 def to_builtins(value: Any) -> Any:
@@ -22,7 +25,11 @@ def envelope(schema: str, body: dict[str, Any], *, at: float | None = None) -> b
     """One JSON object with `schema` (such as "gpudoctor.ps/1"), `generated_at` and the body, indented."""
     moment = dt.datetime.fromtimestamp(time.time() if at is None else at, dt.UTC)
     head = {"schema": schema, "generated_at": moment.isoformat(timespec="milliseconds")}
-    return msgspec.json.format(msgspec.json.encode(head | body), indent=2)
+    return _CONTROL.sub(_escaped, msgspec.json.format(msgspec.json.encode(head | body), indent=2))
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(match[0].decode())
 
 
 def encode_line(value: Any) -> bytes:

@@ -10,6 +10,7 @@ from math import isnan
 
 from gpudoctor.render.metrics.table import METRICS
 from gpudoctor.render.metrics.view import Kind, Metric, Reading, View
+from gpudoctor.units import printable
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -55,11 +56,16 @@ def _row(metric: Metric, values: tuple[str, ...], reading: Reading) -> str:
         return f"{metric.name} {_number(reading)}"
     pairs = ",".join(
         [
-            f'{name}="{value.translate(_LABEL_ESCAPES)}"'
+            f'{name}="{_shown(value).translate(_LABEL_ESCAPES)}"'
             for name, value in zip(metric.labels, values, strict=True)
         ]
     )
     return f"{metric.name}{{{pairs}}} {_number(reading)}"
+
+
+def _shown(value: str) -> str:
+    """Without what would drive the terminal of whoever reads the metrics with curl."""
+    return value if value.isprintable() else printable(value)
 
 
 def _number(reading: Reading) -> str:
