@@ -101,7 +101,8 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise GpuDoctorError(
             f"there is no history at {path}",
-            cause="The flight recorder is a part of `gpudoctor serve`, which has not run here.",
+            cause="The flight recorder is a part of `gpudoctor serve`, which has not recorded here; a "
+            "simulated or replayed machine is recorded only with --history FILE.",
             hint="Start `gpudoctor serve`, or name another file with --file.",
             exit_code=ExitCode.UNAVAILABLE,
         )

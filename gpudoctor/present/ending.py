@@ -51,7 +51,9 @@ def report_lines(report: KillReport) -> Iterator[Words]:
 def _ended(ending: Ending) -> Words:
     words = f"{ending.pid}  {_WORDS[ending.outcome]}"
     if ending.signals:
-        words += f" by {', '.join(ending.signals)} after {duration(ending.seconds)}"
+        *before, last = ending.signals
+        words += f" by {last} after {duration(ending.seconds)}"
+        words += f" ({', '.join(before)} did not end it)" if before else ""
     if ending.detail:
         words += f": {ending.detail}"
     return line(words)

@@ -60,5 +60,8 @@ def _sum(shown: Sequence[Orphan], in_use: int, watched_seconds: float) -> str:
     known = [one.memory_used_bytes for one in shown if one.verdict is Verdict.ORPHAN]
     amounts = [amount for amount in known if amount is not None]
     back = f"; {data_size(sum(amounts))} would come back from the orphans" if amounts else ""
-    watched = f"; watched for {duration(watched_seconds)}" if watched_seconds else ""
+    watched = f"; watched for {duration(watched_seconds)}"
+    if not watched_seconds and in_use:
+        # Without a second look nobody can be suspected of doing nothing.
+        watched = "; not watched, so only what is certain is named"
     return f"{', '.join(counts)}, {in_use} in use{back}{watched}."

@@ -24,7 +24,8 @@ def test_an_orphan_is_shown_with_reasons_evidence_and_offers():
 
 
 def test_nothing_left_over_is_one_line():
-    assert text(report((), 3, 0.0)) == "0 orphan, 0 suspect, 3 in use."
+    assert text(report((), 3, 30.0)) == "0 orphan, 0 suspect, 3 in use; watched for 30.0 s."
+    assert "not watched, so only what is certain is named." in text(report((), 3, 0.0))
 
 
 def test_a_command_cannot_drive_the_terminal():
