@@ -128,6 +128,7 @@ class Life:
     def reload(self) -> None:
         self.sim.driver_away()
         self.wait_for_samples(10)
+        self.sim.forget_events()
         self.sim.driver_back()
         self.until(self.well)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -79,6 +78,26 @@ def check_idle(row: GpuProcess) -> None:
         )
 
 
+class _Told(msgspec.Struct):
+    """What the payload answers, from inside a process that may want to deceive us."""
+
+    python: str = ""
+    status: str = "failed"
+    detail: str | None = None
+    torch: str | None = None
+    backend: str | None = None
+    before: dict[int, tuple[int, int]] = {}
+    after: dict[int, tuple[int, int]] = {}
+    error: str | None = None
+
+
+def _told(answer: str) -> _Told:
+    try:
+        return msgspec.convert(ast.literal_eval(answer), _Told)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, msgspec.MsgspecError):
+        return _Told(error="what it answered is not the payload's answer")
+
+
 def report(done: Visit, driver_freed_bytes: int | None = None) -> CacheReport:
     """The report of a visit that ran the payload."""
     if done.answer is None:
@@ -86,21 +105,21 @@ def report(done: Visit, driver_freed_bytes: int | None = None) -> CacheReport:
         return CacheReport(
             done.pid, status, detail, done.seconds, done.stopped_seconds, way=done.way
         )
-    told: dict[str, Any] = ast.literal_eval(done.answer)
-    if "error" in told:
+    told = _told(done.answer)
+    if told.error is not None:
         return CacheReport(
-            done.pid, "failed", told["error"], done.seconds, done.stopped_seconds, way=done.way
+            done.pid, "failed", told.error, done.seconds, done.stopped_seconds, way=done.way
         )
     return CacheReport(
         pid=done.pid,
-        status=told["status"],
-        detail=told["detail"],
+        status=told.status,
+        detail=told.detail,
         seconds=done.seconds,
         stopped_seconds=done.stopped_seconds,
-        python_version=told["python"],
-        torch_version=told["torch"],
-        backend=told.get("backend"),
-        devices=_devices(told.get("before", {}), told.get("after", {})),
+        python_version=told.python,
+        torch_version=told.torch,
+        backend=told.backend,
+        devices=_devices(told.before, told.after),
         driver_freed_bytes=driver_freed_bytes,
         way=done.way,
     )
@@ -110,5 +129,6 @@ def _devices(
     before: dict[int, tuple[int, int]], after: dict[int, tuple[int, int]]
 ) -> tuple[CacheOnDevice, ...]:
     return tuple(
-        CacheOnDevice(device, *amounts, *after[device]) for device, amounts in before.items()
+        CacheOnDevice(device, *amounts, *after.get(device, (0, 0)))
+        for device, amounts in before.items()
     )

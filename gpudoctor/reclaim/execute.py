@@ -158,6 +158,6 @@ def _kernel_wait(root: Path, pid: int) -> str | None:
         return None
     for thread in threads:
         text = read_text(thread / "stat")
-        if text and text.rpartition(")")[2].split()[0] == "D":
+        if text and text.rpartition(")")[2].split()[:1] == ["D"]:
             return read_text(thread / "wchan") or "an unknown place"
     return None

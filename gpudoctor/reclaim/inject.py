@@ -312,5 +312,6 @@ def _cancel(visitor: _Visitor) -> VisitEnd:
 
 
 def _answer(visitor: _Visitor) -> str:
-    length = int.from_bytes(_read(visitor, visitor.block + 8, 8), "little")
+    # The process could have written any number there.
+    length = min(int.from_bytes(_read(visitor, visitor.block + 8, 8), "little"), _ANSWER_ROOM)
     return _read(visitor, visitor.answer_at, length).decode("utf-8", "replace")

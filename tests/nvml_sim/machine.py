@@ -285,6 +285,11 @@ class SimMachine:
         self._events.append(f"event.{number} gpu={gpu} type={kind} data={data}{where}")
         self._save_if_written()
 
+    def forget_events(self) -> None:
+        """Starts their numbers anew. Only while the driver is away, when nobody waits for any."""
+        self._events.clear()
+        self._save_if_written()
+
     def xid(self, gpu: int, code: int) -> None:
         """The driver reports an Xid of this GPU."""
         self.event(gpu, XID, code)
