@@ -95,6 +95,11 @@ def sm_ratio(row: GpuProcess) -> float | None:
     return max((use.sm_ratio for use in row.gpus if use.sm_ratio is not None), default=None)
 
 
+def memory_ratio(row: GpuProcess) -> float | None:
+    """The largest share of time in which the process read or wrote the memory of one of its GPUs."""
+    return max((use.memory_ratio for use in row.gpus if use.memory_ratio is not None), default=None)
+
+
 def _started(row: GpuProcess) -> float | None:
     return row.started
 

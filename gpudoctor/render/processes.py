@@ -14,7 +14,7 @@ from rich.text import Text
 from gpudoctor.model.listing import ListedProcess, Listing
 from gpudoctor.model.parked import Parked
 from gpudoctor.model.process import GpuProcess, GpuUse
-from gpudoctor.model.selection import Unlisted, sm_ratio
+from gpudoctor.model.selection import Unlisted, memory_ratio, sm_ratio
 from gpudoctor.model.snapshot import DeviceState, Snapshot
 from gpudoctor.model.tree import Branch, flat, tree
 from gpudoctor.render.text import safe
@@ -38,6 +38,7 @@ _COLUMNS: tuple[tuple[str, Literal["left", "right"], int], ...] = (
     ("TYPE", "left", 110),
     ("GPU MEM", "right", 0),
     ("SM", "right", 0),
+    ("MEM BUSY", "right", 130),
     ("CPU", "right", 90),
     ("HOST MEM", "right", 100),
     ("AGE", "right", 0),
@@ -132,6 +133,7 @@ def _cells(row: ListedProcess, at: float) -> Cells:
         "TYPE": ",".join(dict.fromkeys(use.kind for use in row.gpus)),
         "GPU MEM": data_size(row.memory_used_bytes),
         "SM": percent(sm_ratio(row)),
+        "MEM BUSY": percent(memory_ratio(row)),
         "CPU": percent(row.cpu_ratio),
         "HOST MEM": data_size(row.host_memory_used_bytes),
         "AGE": age(None if row.started is None else at - row.started),
