@@ -35,8 +35,13 @@ class EventsScreen(LiveScreen):
 
     AUTO_FOCUS = "#events"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,backspace,e", "app.pop_screen", "Back")
+        Binding("escape,backspace,e", "app.pop_screen", "Back", key_display="Esc"),
+        Binding("tab", "app.focus_next", "Other table", key_display="Tab"),
     ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._uuids: dict[str, str | None] = {}
 
     def compose(self) -> ComposeResult:
         """Two tables."""
@@ -50,13 +55,27 @@ class EventsScreen(LiveScreen):
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Fill both tables."""
         self.query_one(Lines).show((title_cells(snapshot, self.doctor.paused),))
-        now = [
-            Row(remark.text, (_gpu(remark.uuid, snapshot), Cell(remark.text, remark.level)))
-            for remark in remarks(snapshot, self.doctor.verdicts)
-        ]
-        self.query_one("#now", Grid).show(now)
-        events = [_row(event, snapshot) for event in reversed(snapshot.events)]
-        self.query_one("#events", Grid).show(events)
+        found = remarks(snapshot, self.doctor.verdicts)
+        told = [(event, _row(event, snapshot)) for event in reversed(snapshot.events)]
+        self._uuids = {remark.text: remark.uuid for remark in found}
+        self._uuids |= {row.key: event.uuid for event, row in told}
+        self.query_one("#now", Grid).show(
+            [
+                Row(remark.text, (_gpu(remark.uuid, snapshot), Cell(remark.text, remark.level)))
+                for remark in found
+            ]
+        )
+        self.query_one("#events", Grid).show([row for _, row in told])
+
+    def on_grid_opened(self, event: Grid.Opened) -> None:
+        """Open the details of the GPU that it is about."""
+        uuid = self._uuids.get(event.key)
+        if not uuid:
+            self.app.notify("No GPU is named there.")
+            return
+        from gpudoctor.tui.screens.device import DeviceScreen
+
+        self.app.push_screen(DeviceScreen(uuid))
 
 
 def _row(event: GpuEvent, snapshot: Snapshot) -> Row:

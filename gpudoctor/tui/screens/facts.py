@@ -29,7 +29,9 @@ class FactsScreen(LiveScreen):
     """Subclasses say which facts."""
 
     AUTO_FOCUS = "#page"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,backspace", "app.pop_screen", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,backspace", "app.pop_screen", "Back", key_display="Esc")
+    ]
 
     def compose(self) -> ComposeResult:
         """Title, facts, keys."""

@@ -31,6 +31,17 @@ _TALL = 30
 _LEAST_PROCESS_ROWS = 8
 # The header and two processes stay even where sixteen GPUs fill a terminal of 24 lines.
 _LAST_LINES = 3
+_NO_PROCESS = "No process uses a GPU."
+_NO_MATCH = "No process matches the filter."
+
+
+class FilterInput(Input):
+    """The filter's words; the last line says how to leave it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "keep", key_display="Enter"),
+        Binding("escape", "screen.clear", "drop", key_display="Esc"),
+    ]
 
 
 class OverviewScreen(LiveScreen):
@@ -69,10 +80,12 @@ class OverviewScreen(LiveScreen):
         yield Grid(devices.COLUMNS, empty="No GPU.", dom_id="devices")
         yield Lines(dom_id="remarks")
         yield Graphs(dom_id="graphs")
-        yield Grid(processes.COLUMNS, empty="No process uses a GPU.", dom_id="processes")
+        yield Grid(processes.COLUMNS, empty=_NO_PROCESS, dom_id="processes")
         with Horizontal(id="filter-bar"):
             yield Label("filter ")
-            yield Input(placeholder="words, gpu:3, user:ana, pid:123", id="filter", compact=True)
+            yield FilterInput(
+                placeholder="words, gpu:3, user:ana, pid:123", id="filter", compact=True
+            )
             yield Label(id="found")
         yield KeyBar()
 
@@ -137,6 +150,7 @@ class OverviewScreen(LiveScreen):
         marked = self._tagged
         if marked:
             rows = [processes.tagged(row) if row.key in marked else row for row in rows]
+        self._table.say_when_empty(_NO_MATCH if snapshot.processes else _NO_PROCESS)
         self._table.show(rows)
         self.query_one("#found", Label).update(f" {len(rows)} of {len(snapshot.processes)}")
 

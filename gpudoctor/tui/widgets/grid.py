@@ -111,6 +111,8 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         resized = len(old) != len(self._rows)
         if resized:
             self._measure()
+        if bool(old) != bool(self._rows):
+            self.refresh_bindings()
         self._follow()
         if resized:
             self._repaint()
@@ -124,6 +126,13 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self.painted_cells += len(changed)
         if changed:
             self.refresh(*changed)
+
+    def say_when_empty(self, words: str) -> None:
+        """Stand this where no row is."""
+        if words != self._empty:
+            self._empty = words
+            if not self._rows:
+                self._repaint()
 
     def mark_sorted(self, column: str, down: bool) -> None:
         """Show in the header which column the rows are sorted by."""
@@ -291,6 +300,10 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
     def action_edge(self, last: int) -> None:
         """The first or the last row."""
         self._go(len(self._rows) - 1 if last else 0)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing is to be opened where no row is; the last line then does not offer it."""
+        return action != "open" or bool(self._rows)
 
     def action_open(self) -> None:
         """Ask for the details of the row."""
