@@ -21,7 +21,7 @@ from gpudoctor.nvml.api import NvmlUnavailableError
 from gpudoctor.sampling.sampler import Sampler, Subscriber
 
 RETRY_S = 5.0
-END_WITHIN_S = 1.8
+END_WITHIN_S = 1.6
 _EVERYBODY = Access()
 _LOG = logging.getLogger(__name__)
 
