@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpudoctor.bench.children import Launcher
-from gpudoctor.bench.rows import Rounds, rows
+from gpudoctor.bench.rows import Rounds, rows, seconds_left
 from gpudoctor.bench.verdicts import of_modes
 from gpudoctor.errors import ExitCode, GpuDoctorError
 from gpudoctor.model.bench import BenchKind, BenchReport, BenchResult, Machine
+from gpudoctor.units import duration
 
 Progress = Callable[[str], None]
 BASELINE = "default"
@@ -28,25 +29,30 @@ CPU_MODES = (BASELINE, "use_deterministic_algorithms")
 # Shapes and bits don't need a repetition in every round: these rounds look at them.
 _LOOKS = 2
 _LEAST_TIME_S = 60.0
+# Samples of conv1d where nothing was chosen: enough to time, little enough for a laptop.
+_CPU_SIZE = 256
 # cuBLAS is reproducible only with a workspace of fixed size, and reads this when it starts.
 _DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure. `batch` and `size` 0 are the network's own; `modes` empty is all that apply."""
+    """What to measure. `batch` and `size` 0 are the network's own; `modes` empty is all that apply.
 
-    models: tuple[str, ...] = ("resnet50",)
+    `models` empty, `steps` 0 and `budget_s` 0 are what suits the device: little where it is the CPU.
+    """
+
+    models: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
     device: str | None = None
     batch: int = 0
     size: int = 0
     amp: bool = False
     channels_last: bool = False
-    steps: int = 20
+    steps: int = 0
     warmup: int = 3
     rounds: int = 5
-    budget_s: float = 600.0
+    budget_s: float = 0.0
     check_steps: int = 3
     shapes: int = 3
 
@@ -57,7 +63,7 @@ class _Network:
 
     name: str
     runs: dict[str, Rounds] = field(default_factory=dict)
-    short: bool = False
+    done: int = 0
 
 
 def run(plan: Plan, launch: Launcher, progress: Progress) -> BenchReport:
@@ -70,6 +76,8 @@ def run(plan: Plan, launch: Launcher, progress: Progress) -> BenchReport:
     facts = _facts(plan, launch)
     cudnn = str(facts["device"]).startswith("cuda")
     modes = _modes(plan, cudnn)
+    plan = for_device(plan, cudnn)
+    progress(_before(plan, facts, modes))
     share = plan.budget_s / len(plan.models)
     networks = []
     for name in plan.models:
@@ -89,7 +97,7 @@ def run(plan: Plan, launch: Launcher, progress: Progress) -> BenchReport:
         verdicts=tuple(verdicts),
         results=results,
         duration_seconds=time.monotonic() - begun,
-        notes=tuple(_notes(facts, cudnn, networks)),
+        notes=tuple(_notes(plan, facts, cudnn, networks)),
     )
 
 
@@ -129,6 +137,12 @@ def _modes(plan: Plan, cudnn: bool) -> tuple[str, ...]:
                 f"there is no mode named {mode}", hint=f"There are: {', '.join(CUDA_MODES)}."
             )
     chosen = plan.modes or known
+    if plan.modes and not set(plan.modes) & set(known):
+        raise GpuDoctorError(
+            f"{', '.join(plan.modes)} would change nothing on the CPU",
+            hint=f"Without cuDNN there are: {', '.join(known)}.",
+            exit_code=ExitCode.UNAVAILABLE,
+        )
     return (BASELINE, *(mode for mode in known if mode in chosen and mode != BASELINE))
 
 
@@ -144,14 +158,17 @@ def _measure(
             rounds = network.runs[modes[(place + number) % len(modes)]]
             if rounds.failure is not None:
                 continue
-            progress(f"{network.name}: round {number + 1} of {plan.rounds}, {rounds.setting}")
-            left = max(_LEAST_TIME_S, share - (time.monotonic() - begun))
+            rest = share - (time.monotonic() - begun)
+            about = seconds_left(list(network.runs.values()), plan.rounds) if number else 0.0
+            said = f", about {duration(max(1.0, min(about, rest)))} left" if about else ""
+            progress(f"{network.name}: round {number + 1} of {plan.rounds}, {rounds.setting}{said}")
+            left = max(_LEAST_TIME_S, rest)
             options = _options(plan, network.name, rounds.setting, device, number, launch)
             environ = _DETERMINISTIC if rounds.setting == "use_deterministic_algorithms" else None
             rounds.add(launch.run("train", options, timeout_s=left, environ=environ))
-        spent = time.monotonic() - begun
-        if spent + (time.monotonic() - round_begun) > share and number + 1 < plan.rounds:
-            network.short = True
+        network.done = number + 1
+        now = time.monotonic()
+        if now - begun + (now - round_begun) > share:
             return
 
 
@@ -177,12 +194,34 @@ def _options(
     }
 
 
+def for_device(plan: Plan, cudnn: bool) -> Plan:
+    """The plan with what was left open; on the CPU it is done within a minute or two."""
+    return replace(
+        plan,
+        models=plan.models or (("resnet50",) if cudnn else ("conv1d",)),
+        size=plan.size or (0 if cudnn or plan.models else _CPU_SIZE),
+        steps=plan.steps or (20 if cudnn else 5),
+        budget_s=plan.budget_s or (600.0 if cudnn else 120.0),
+    )
+
+
+def _before(plan: Plan, facts: Mapping[str, Any], modes: tuple[str, ...]) -> str:
+    what = f"comparing {' with '.join(modes) if len(modes) == 2 else ', '.join(modes)}"
+    extent = f"{', '.join(plan.models)} in {plan.rounds} rounds, for about {duration(plan.budget_s)} at most"
+    if str(facts["device"]).startswith("cuda"):
+        return f"{what}: {extent}"
+    why = "the CPU was asked for" if facts["cuda_available"] else "cuDNN is not there"
+    return f"{why}: {what} on the CPU ({extent})"
+
+
 def _machine(facts: Mapping[str, Any]) -> Machine:
     names = ("device", "device_name", "python", "torch", "cuda", "cudnn", "driver", "threads")
     return Machine(**{name: facts[name] for name in names})
 
 
-def _notes(facts: Mapping[str, Any], cudnn: bool, networks: list[_Network]) -> Iterator[str]:
+def _notes(
+    plan: Plan, facts: Mapping[str, Any], cudnn: bool, networks: list[_Network]
+) -> Iterator[str]:
     if not cudnn:
         yield (
             f"cuDNN is not there (torch {facts['torch']} sees no CUDA device): nothing below was run "
@@ -192,5 +231,8 @@ def _notes(facts: Mapping[str, Any], cudnn: bool, networks: list[_Network]) -> I
             else "The CPU was asked for: nothing below was run on cuDNN."
         )
     for network in networks:
-        if network.short:
-            yield f"{network.name}: the budget ended before all rounds were run (see --budget)."
+        if network.done < plan.rounds:
+            yield (
+                f"{network.name}: {network.done} of {plan.rounds} rounds were run; another would not "
+                "have fitted into its share of the budget (see --budget)."
+            )

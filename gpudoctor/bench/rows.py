@@ -10,6 +10,7 @@ from typing import Any
 from gpudoctor.bench.children import Ended
 from gpudoctor.bench.statistics import payback_steps, speedup, timing
 from gpudoctor.model.bench import BenchResult, Difference, Equality, Operator, Ratio, Status
+from gpudoctor.units import duration
 
 
 @dataclass(slots=True)
@@ -29,6 +30,9 @@ class Rounds:
         """Takes a run's result, or the reason why there is none."""
         result = ended.result
         self.seconds += ended.seconds
+        if result is None and ended.timed_out and self.runs:
+            # The budget ended in this run; those before it still count.
+            return
         if result is None or "error" in result or not result.get("step_seconds"):
             self.failure = why(ended)
         else:
@@ -45,6 +49,15 @@ class Rounds:
         return [run["window_seconds"] / len(run["step_seconds"]) for run in self.runs]
 
 
+def seconds_left(settings: Sequence[Rounds], wanted: int) -> float:
+    """About how many seconds it takes until each setting has run in `wanted` rounds."""
+    return sum(
+        rounds.seconds / len(rounds.runs) * (wanted - len(rounds.runs))
+        for rounds in settings
+        if rounds.runs and rounds.failure is None
+    )
+
+
 def why(ended: Ended) -> str:
     """Why a child brought no result, in a few words."""
     result = ended.result
@@ -55,7 +68,7 @@ def why(ended: Ended) -> str:
     if result is not None:
         return f"it made only {result['steps']} steps"
     if ended.timed_out:
-        return "the time was up"
+        return f"its time was up: it was ended after {duration(ended.seconds)}"
     last = ended.tail.splitlines()[-1:] or [""]
     return f"exit code {ended.code}: {last[0]}".rstrip(": ")
 
@@ -96,7 +109,7 @@ def _row(subject: str, rounds: Rounds, baseline: Rounds, ratio: Ratio | None) ->
         baseline=rounds is baseline,
         status=Status.MEASURED,
         step=steps,
-        steps_per_second=1 / steps.median_seconds,
+        steps_per_second=1 / statistics.geometric_mean(rounds.medians),
         speedup=ratio,
         warmup_seconds=warmup,
         payback_steps=payback,

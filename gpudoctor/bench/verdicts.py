@@ -1,4 +1,4 @@
-"""The verdict in one sentence: only what the intervals allow."""
+"""The verdict in a few sentences: only what the intervals allow."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _UNSTEADY = 1.25
 
 
 def of_modes(subject: str, results: Sequence[BenchResult]) -> str:
-    """The sentence about one network."""
+    """What is said about one network: a sentence or two for each mode."""
     baseline = results[0]
     if baseline.status is not Status.MEASURED:
         return f"{subject}: nothing could be compared, since the default run failed: {baseline.reason}."
     parts = [_bits(baseline)] if baseline.equality else []
     parts += [_mode(result) for result in results[1:]]
-    return f"{subject}: {'; '.join(parts)}."
+    return f"{subject}: {'. '.join(parts)}."
 
 
 def _mode(result: BenchResult) -> str:
@@ -26,11 +26,13 @@ def _mode(result: BenchResult) -> str:
     said = [f"{result.setting} {speed(result.speedup)}"]
     if result.payback_steps is not None:
         said.append(f"pays back after {result.payback_steps} steps")
-    said += [word for word in (_reproducible(result),) if word]
+    more = [word for word in (_reproducible(result),) if word]
     if result.operators:
         names = ", ".join(operator.name for operator in result.operators)
-        said.append(f"has no deterministic version of {names}")
-    return _listed(said)
+        more.append(f"has no deterministic version of {names}")
+    if more and result.speedup is not None and _unsteady(result.speedup):
+        return f"{_listed(said)}. It {_listed(more)}"
+    return _listed(said + more)
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -47,12 +49,13 @@ def speed(ratio: Ratio | None) -> str:
     if ratio.slower:
         return f"costs {(1 / ratio.value - 1) * 100:.0f} % {interval}"
     if _unsteady(ratio):
-        return f"cannot be told apart, since the timings scatter too much {interval}"
+        return f"cannot be told apart in speed: the timings scatter too much {interval}"
     return f"shows no difference in speed {interval}"
 
 
 def _unsteady(ratio: Ratio) -> bool:
-    return ratio.high > ratio.low * _UNSTEADY
+    shown = ratio.faster or ratio.slower
+    return not shown and ratio.high > ratio.low * _UNSTEADY
 
 
 def _reproducible(result: BenchResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ def _row(
         baseline=first,
         status=Status.MEASURED,
         step=timing([run["step_seconds"] for run in rounds.runs]),
-        steps_per_second=len(rounds.means) / sum(rounds.means),
+        steps_per_second=1 / statistics.geometric_mean(rounds.means),
         speedup=ratio,
         peak_memory_bytes=max(run["peak_memory_bytes"] for run in rounds.runs),
         trajectory=None if first else trajectory,

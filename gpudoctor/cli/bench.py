@@ -30,6 +30,14 @@ class _ScriptOrCommand(click.Group):
             args = [_SCRIPT, *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The script form has no page of its own under a name, so its options stand here."""
+        super().format_options(ctx, formatter)
+        params = self.commands[_SCRIPT].params
+        options = [one.get_help_record(ctx) for one in params if isinstance(one, click.Option)]
+        with formatter.section("Options with main.py"):
+            formatter.write_dl([record for record in options if record is not None])
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Only what has a name that a user types."""
         return [name for name in super().list_commands(ctx) if name != _SCRIPT]
@@ -84,6 +92,10 @@ def _apart(args: Sequence[str], takes_value: Mapping[str, bool]) -> tuple[list[s
 
 
 _SCRIPT = "SCRIPT"
+_ROUNDS = click.option(
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, metavar="N",
+    help="Fresh processes of each setting; no claim is made from fewer than 3.",
+)  # fmt: skip
 
 
 @click.group(cls=_ScriptOrCommand, no_args_is_help=True)
@@ -98,8 +110,9 @@ def bench() -> None:
 
 @bench.command()
 @click.option(
-    "--model", default="resnet50", show_default=True, metavar="NAME[,NAME]...",
-    help="resnet50, unet, conv1d, vgg, convnext, or module:function that returns (model, inputs).",
+    "--model", metavar="NAME[,NAME]...",
+    help="resnet50, unet, conv1d, vgg, convnext, or module:function that returns (model, inputs).  "
+    "[default: resnet50; without CUDA conv1d]",
 )  # fmt: skip
 @click.option("--modes", default="", metavar="NAME[,NAME]...", help="Only these besides default.")
 @click.option("--device", metavar="DEVICE", help="cuda:0, cpu; by default what there is.")
@@ -107,9 +120,16 @@ def bench() -> None:
 @click.option("--size", type=click.IntRange(32), help="Input's side or length.")
 @click.option("--amp", is_flag=True, help="Under autocast, in bfloat16 where the device has it.")
 @click.option("--channels-last", is_flag=True, help="Tensors in channels_last layout.")
-@click.option("--steps", type=click.IntRange(2), default=20, show_default=True, metavar="N")
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, metavar="N")
-@click.option("--budget", callback=span, default="10m", show_default=True, metavar="TIME")
+@click.option(
+    "--steps", type=click.IntRange(2), metavar="N",
+    help="Measured steps of each process, after 3 to warm up.  [default: 20; without CUDA 5]",
+)  # fmt: skip
+@_ROUNDS
+@click.option(
+    "--budget", callback=span, metavar="TIME",
+    help="No round begins that would end later than this (90s, 5m, 1h); one is always run.  "
+    "[default: 10m; without CUDA 2m]",
+)  # fmt: skip
 @click.option("--python", metavar="PY", help="The interpreter, or the folder of its environment.")
 @click.option(
     "--html", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
@@ -117,7 +137,7 @@ def bench() -> None:
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.bench/1).")
 def cudnn(
-    model: str, modes: str, python: str | None, budget: float, html: Path | None, as_json: bool,
+    model: str | None, modes: str, python: str | None, budget: float | None, html: Path | None, as_json: bool,
     **wanted: Any,
 ) -> None:  # fmt: skip
     """How much faster is benchmark mode, what does deterministic cost, and is it reproducible?"""
@@ -126,10 +146,11 @@ def cudnn(
     from gpudoctor.host.interpreter import find
 
     target = find(python)
+    _warn_of_few(wanted["rounds"])
     plan = Plan(
-        models=_names(model),
+        models=_names(model or ""),
         modes=_names(modes),
-        budget_s=budget,
+        budget_s=budget or 0.0,
         **{name: value for name, value in wanted.items() if value is not None},
     )
     with launcher(target.executable, target.environ) as launch:
@@ -149,9 +170,15 @@ def cudnn(
     "--steps", type=click.IntRange(2), metavar="N",
     help="Measured steps of each run.  [default: 50, and as many more as make up a second]",
 )  # fmt: skip
-@click.option("--warmup", type=click.IntRange(1), default=5, show_default=True, metavar="N")
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, metavar="N")
-@click.option("--budget", callback=span, default="5m", show_default=True, metavar="TIME")
+@click.option(
+    "--warmup", type=click.IntRange(1), default=5, show_default=True, metavar="N",
+    help="Steps of each run that are not measured.",
+)  # fmt: skip
+@_ROUNDS
+@click.option(
+    "--budget", callback=span, default="5m", show_default=True, metavar="TIME",
+    help="Time for all runs together (90s, 5m, 1h), shared by all that is tried.",
+)  # fmt: skip
 @click.option("--cwd-copy", is_flag=True, help="Run in a fresh copy of this folder each time.")
 @click.option("--module", is_flag=True, help="main.py is the name of a module, as for python -m.")
 @click.option("--python", metavar="PY", help="The interpreter, or the folder of its environment.")
@@ -180,6 +207,7 @@ def script(
     if not wanted["module"] and not Path(script).exists():
         raise GpuDoctorError(f"there is no script {script}", hint="Try: gpudoctor bench --help")
     target = find(python)
+    _warn_of_few(wanted["rounds"])
     plan = whatif.Plan(
         kind="module" if wanted["module"] else "script",
         target=script,
@@ -216,6 +244,16 @@ def _patch(report: BenchReport) -> None:
 
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(",") if name.strip())
+
+
+def _warn_of_few(rounds: int) -> None:
+    from gpudoctor.bench.statistics import LEAST_ROUNDS
+
+    if rounds < LEAST_ROUNDS:
+        few = f"{rounds} round{'s' if rounds > 1 else ''}"
+        click.echo(
+            f"with {few} nothing will be claimed about speed: {LEAST_ROUNDS} are needed", err=True
+        )
 
 
 def _progress(line: str) -> None:

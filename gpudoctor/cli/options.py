@@ -11,12 +11,14 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
 
 
-def span(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+def span(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
     """The seconds of a span of time such as 90, 90s, 5m or 1.5h; a callback of an option.
 
     Raises:
         click.BadParameter: it is no such span, or none at all.
     """
+    if value is None:
+        return None
     found = _TIME.fullmatch(value.strip())
     if found is None or float(found[1]) <= 0:
         raise click.BadParameter(f"{value!r} is no span of time: give it as 90s, 5m or 1h.")

@@ -121,6 +121,8 @@ class Edit:
 class BenchResult:
     """One setting on one subject (a network or a script).
 
+    `steps_per_second` is the geometric mean of the rounds, so that its quotient with the unchanged
+    run's is `speedup.value` wherever both ran in the same rounds.
     `warmup_seconds`: what the first steps cost beyond steady steps. `payback_steps`: after how many
     steps the longer warm-up is earned back; None where the setting is not shown to be faster.
     `new_shape_seconds`: what the first step with an input shape not seen before costs extra.

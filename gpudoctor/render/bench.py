@@ -23,6 +23,7 @@ from gpudoctor.units import UNKNOWN, data_size, duration, text
 
 _BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_RATIOS = "×: against the unchanged run of the same round, with the interval that the rounds allow"
 
 
 def report(values: BenchReport, *, width: int) -> Iterator[RenderableType]:
@@ -59,8 +60,10 @@ def _subject(
     kind: BenchKind, subject: str, results: Sequence[BenchResult], width: int
 ) -> Iterator[RenderableType]:
     yield Text()
-    yield safe(f"{subject}: steps per second (higher is better)", "bold")
+    yield safe(f"{subject}: steps per second, mean of the rounds (higher is better)", "bold")
     yield _bars(results)
+    if any(result.speedup is not None for result in results):
+        yield Text(_RATIOS, style="dim")
     yield _numbers(kind, results, width)
     yield from _details(results)
 

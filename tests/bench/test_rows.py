@@ -1,5 +1,7 @@
 """From what children wrote to rows and to the verdict."""
 
+import pytest
+
 from gpudoctor.bench.children import Ended
 from gpudoctor.bench.rows import Rounds, rows
 from gpudoctor.bench.verdicts import of_modes
@@ -85,7 +87,11 @@ def test_a_child_without_a_result_is_explained_by_its_last_line():
     assert silent.failure == "exit code -9: Killed"
     late = Rounds("default")
     late.add(ended(None, timed_out=True))
-    assert late.failure == "the time was up"
+    assert late.failure == "its time was up: it was ended after 1.00 s"
+    kept = Rounds("default")
+    kept.runs.append({"step_seconds": [1.0]})
+    kept.add(ended(None, timed_out=True))
+    assert kept.failure is None and len(kept.runs) == 1
 
 
 def test_two_rounds_make_no_claim():
@@ -93,3 +99,17 @@ def test_two_rounds_make_no_claim():
     found = list(rows("net", [plain, fast], 1))
     assert found[1].speedup is None
     assert "too few rounds for a claim" in of_modes("net", found)
+
+
+def test_steps_per_second_of_two_settings_have_the_speedup_as_their_quotient():
+    settings = [Rounds("default"), Rounds("benchmark")]
+    for rounds, steps in zip(settings, ([0.1, 0.3, 0.2], [0.1, 0.1, 0.4]), strict=True):
+        for step in steps:
+            result = {
+                "step_seconds": [step], "warmup_seconds": [step], "peak_memory_bytes": 1,
+                "operators": [],
+            }  # fmt: skip
+            rounds.add(ended(result))
+    plain, changed = rows("x", settings, 1)
+    quotient = changed.steps_per_second / plain.steps_per_second
+    assert quotient == pytest.approx(changed.speedup.value)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gpudoctor.bench.verdicts import of_script, speed
-from gpudoctor.model.bench import BenchResult, Operator, Ratio, Status
+from gpudoctor.bench.verdicts import of_modes, of_script, speed
+from gpudoctor.model.bench import BenchResult, Equality, Operator, Ratio, Status
 
 
 def ratio(value, low, high):
@@ -22,7 +22,7 @@ def row(setting, speedup=None, **more):
         (ratio(1.01, 0.97, 1.05), "shows no difference in speed [0.97–1.05]"),
         (
             ratio(1.2, 0.8, 1.8),
-            "cannot be told apart, since the timings scatter too much [0.80–1.80]",
+            "cannot be told apart in speed: the timings scatter too much [0.80–1.80]",
         ),
         (ratio(1.005, 1.003, 1.007), "shows no difference in speed [1.00–1.01]"),
         (None, "had too few rounds for a claim"),
@@ -55,3 +55,17 @@ def test_an_operator_is_told_once_with_its_line():
     operators = (Operator("put_", "main.py:3"),)
     rows = [row("deterministic", operators=operators)]
     assert of_script("main.py", rows).endswith("without a deterministic version: put_ (main.py:3).")
+
+
+def test_doubt_about_the_speed_and_the_bits_are_two_sentences():
+    same = Equality(3, True, True, True)
+    rows = [
+        row("default", equality=same),
+        row("a", ratio(0.3, 0.03, 2.32), equality=same),
+        row("b", ratio(1.2, 1.1, 1.3), equality=same, payback_steps=9),
+    ]
+    assert of_modes("conv1d", rows) == (
+        "conv1d: default is bitwise reproducible. a cannot be told apart in speed: the timings "
+        "scatter too much [0.03–2.32]. It is bitwise reproducible. b is 1.20× as fast [1.10–1.30], "
+        "pays back after 9 steps and is bitwise reproducible."
+    )

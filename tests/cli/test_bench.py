@@ -51,5 +51,28 @@ def test_help_names_both_forms(capfd):
     text = capfd.readouterr().out
     assert "gpudoctor bench cudnn" in text and "main.py" in text
     assert "SCRIPT" not in text
+    assert all(option in text for option in ("--try", "--apply", "--cwd-copy", "--module"))
     assert run(["bench", "cudnn", "--help"]) == 0
     assert "module:function" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("form", [["cudnn"], ["main.py"]])
+@pytest.mark.parametrize(("rounds", "warned"), [("2", True), ("3", False)])
+def test_too_few_rounds_are_warned_of_before_anything_runs(
+    capfd, tmp_path, monkeypatch, form, rounds, warned
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "main.py").write_text("raise SystemExit(7)\n")
+    # An interpreter that fails at once: nothing can be measured.
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 9\n")
+    broken.chmod(0o755)
+    assert (
+        run(
+            ["bench", "--python", str(broken), "--rounds", rounds, *form]
+            if form != ["cudnn"]
+            else ["bench", "cudnn", "--python", str(broken), "--rounds", rounds]
+        )
+        == 3
+    )
+    assert ("with 2 rounds nothing will be claimed" in capfd.readouterr().err) is warned

@@ -62,6 +62,7 @@ def test_a_ratio_is_shown_with_its_interval_and_no_difference_is_said():
     assert "1.21× [1.19–1.23]" in text
     assert "1.01× [0.97–1.05] no difference shown" in text
     assert "earned back after 14 steps" in text
+    assert "mean of the rounds" in text and "unchanged run of the same round" in text
 
 
 def test_what_is_not_known_is_a_dash():
