@@ -18,9 +18,15 @@ def test_a_daemon_that_lives_through_many_troubles_keeps_nothing_of_them(nvml_si
     told = json.loads(out.read_text())
     assert told["failed"] is None
     assert told["xids_counted"] == told["xids_sent"] > 0
-    growth = told["growth"]
-    assert growth["descriptors"] <= 2
-    assert growth["threads"] <= 1
-    assert growth["series"] <= 5
-    assert growth["objects"] < 2_000
-    assert growth["resident_bytes"] < 8 * 1024**2
+    early, late = told["counts"][:2], told["counts"][2:]
+    most = {
+        "descriptors": 2,
+        "threads": 1,
+        "series": 5,
+        "objects": 2_000,
+        "resident_bytes": 8 << 20,
+    }
+    for name, allowed in most.items():
+        # A round may be counted while a process comes or goes; what grows is more in every later one.
+        grown = min(one[name] for one in late) - max(one[name] for one in early)
+        assert grown <= allowed, (name, told["counts"])
