@@ -132,6 +132,8 @@ def profile(
 
             write_reports(seen, folder)
         _show(seen, out, as_json, mode)
+    if not watched:
+        modes.hint_torch(seen, python)
     ctx.exit(exit_code)
 
 
@@ -174,8 +176,9 @@ def _run(
     from gpudoctor.profile.launcher import Collect, launch
 
     program.check()
+    modes.say_misplaced(program)
     target = find(python)
-    click.echo(f"Profiling with {target.executable} ({target.chosen}).", err=True)
+    modes.say_interpreter(target)
     return launch(
         target.executable,
         program,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -14,12 +15,15 @@ import click
 from gpudoctor.errors import GpuDoctorError
 
 if TYPE_CHECKING:
+    from gpudoctor.host.interpreter import Target
+    from gpudoctor.model.profile import Profile
     from gpudoctor.profile.launcher import Program
     from gpudoctor.profile.timeline import GpuWatch
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Every rank traces these many, since each would choose another number by its own clock.
 _RANK_STEPS = 10
+_NO_TORCH = "ModuleNotFoundError: No module named 'torch'"
 _OPTIONS = (
     click.option(
         "--pid", type=click.IntRange(1), metavar="PID", help="Watch a job that already runs."
@@ -125,6 +129,53 @@ def _sample(watch: GpuWatch, stop: threading.Event) -> None:
         sampler.stop()
 
 
+def say_interpreter(target: Target) -> None:
+    """Says on stderr which interpreter runs the script, and why where it was not asked for by name."""
+    why = "" if target.chosen.startswith("--python") else f" ({target.chosen})"
+    click.echo(f"Profiling with {target.executable}{why}.", err=True)
+
+
+def say_misplaced(program: Program) -> None:
+    """Notes on stderr which of this command's options stand after the script, and thus are the script's.
+
+    One that the script's own text names is meant for it.
+    """
+    own = {name for option in click.get_current_context().command.params for name in option.opts}
+    given = itertools.takewhile(lambda word: word != "--", program.arguments)
+    names = dict.fromkeys(word.partition("=")[0] for word in given if word.startswith("--"))
+    found = [name for name in names if name in own]
+    if program.kind == "script" and found:
+        text = _text(Path(program.target))
+        found = [name for name in found if name not in text]
+    if found:
+        click.echo(
+            f"note: {', '.join(found)} after {program.target} is given to the script; options of "
+            "gpudoctor go before it.",
+            err=True,
+        )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # a folder with a __main__.py
+        return ""
+
+
+def hint_torch(seen: Profile, python: str | None) -> None:
+    """Says on stderr what to do where the script missed torch in its interpreter."""
+    from gpudoctor.host.interpreter import find
+
+    if not (seen.run.exception or "").startswith(_NO_TORCH):
+        return
+    target = find(python)
+    click.echo(
+        f"hint: the interpreter {target.executable} (chosen by: {target.chosen}) has no torch; name the "
+        "right one with --python, before the script.",
+        err=True,
+    )
+
+
 def torchrun(program: Program, processes: str | None) -> list[str] | None:
     """torchrun's arguments where the program is to run in several ranks, else None."""
     from gpudoctor.profile.torchrun import arguments
@@ -146,7 +197,7 @@ def run_ranks(
     from gpudoctor.profile.torchrun import launch_ranks
 
     target = find(python)
-    click.echo(f"Profiling with {target.executable} ({target.chosen}).", err=True)
+    say_interpreter(target)
     chosen = Collect(
         operators=not collect["no_operators"],
         functions=not collect["no_functions"],

@@ -12,7 +12,8 @@ class RunFacts:
     """The program and how it ended. `how` is finished, exit, exception, interrupted, terminated,
     not started, watched (it ran on), or running (the process was gone before it could say how it
     ended). `held_up_seconds` is what the profiler took, `cpu_wait_seconds` how long the main thread was
-    ready to run but had no CPU."""
+    ready to run but had no CPU, `cpu_seconds` what all threads of its process used, on `cpus` CPUs that
+    it may run on."""
 
     program: tuple[str, ...]
     cwd: str
@@ -27,6 +28,8 @@ class RunFacts:
     python_executable: str
     held_up_seconds: float
     cpu_wait_seconds: float | None = None
+    cpu_seconds: float | None = None
+    cpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +143,13 @@ class Window:
     main thread that neither the loader nor the optimizer called, and `operator_seconds` their time;
     `python_seconds` is what of the window lies in no operator, loader, optimizer or backward. Exposed
     is the part of the communication between ranks beside which nothing else is computed, and
-    `own_step_seconds` the median step without it; None: no communication."""
+    `own_step_seconds` the median step without it; None: no communication.
+    `plain_step_seconds` is a step without the profiler, None where steps scatter too much to say."""
 
     first_step: int
     steps: int
     seconds: float
-    plain_step_seconds: float
+    plain_step_seconds: float | None
     paused_seconds: float
     operator_calls: int = 0
     operator_seconds: float = 0.0

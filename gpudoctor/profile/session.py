@@ -167,6 +167,8 @@ class Session(msgspec.Struct, frozen=True):
     memory: list[tuple[float, int]]
     main_cpu_seconds: float | None = None
     cpu_wait_seconds: float | None = None
+    cpu_seconds: float | None = None
+    cpus: int | None = None
     torch: TorchSeen | None = None
     samples: SamplesSeen | None = None
     forwards: StepsSeen = StepsSeen()

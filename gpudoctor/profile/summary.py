@@ -30,7 +30,18 @@ from gpudoctor.profile.window import window_of
 from gpudoctor.units import duration
 
 _MOST_POINTS = 500
-_BUSY_MACHINE = 0.05
+_BUSY_MACHINE = 0.10
+_LONG_ENOUGH = 1.0
+_NEAR = 8
+_SCATTERED = 2.0
+# What python leaves with; an exit code that the launcher saw goes before it.
+_EXIT_CODES = {
+    "finished": 0,
+    "exception": 1,
+    "not started": 1,
+    "interrupted": 130,
+    "terminated": 143,
+}
 
 
 def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
@@ -65,9 +76,33 @@ def _window(folder: Path, session: Session) -> tuple[Window | None, str | None]:
         return None, _why_no_window(session)
     try:
         trace = read_trace(folder / Path(seen.trace).name, session.pid, seen.ended_at_ns)
-        return window_of(trace, seen), None
+        window = window_of(trace, seen)
+        return replace(window, plain_step_seconds=_plain_step(session)), None
     except GpuDoctorError as error:
         return None, f"{error.message}: {error.cause}"
+
+
+def _plain_step(session: Session) -> float | None:
+    """The median of the steps around the window; None where they scatter too much to compare with."""
+    seen = next((one for one in _rows(session) if one.count), StepsSeen())
+    # `seconds` begins with the second step; the one after the window pays for its end.
+    before = session.window.first_step - 1
+    after = before + session.window.steps + 1
+    near = sorted(
+        seen.seconds[max(0, before - _NEAR) : before] + seen.seconds[after : after + _NEAR]
+    )
+    if len(near) < 3:
+        return None
+    typical, overall = statistics.median(near), statistics.median(seen.seconds)
+    tenth = len(near) // 10
+    spread = (near[tenth], near[-1 - tenth])
+    if min(*spread, typical, overall) <= 0 or spread[1] > _SCATTERED * spread[0]:
+        return None
+    return typical if 1 / _SCATTERED <= typical / overall <= _SCATTERED else None
+
+
+def _rows(session: Session) -> tuple[StepsSeen, StepsSeen, StepsSeen]:
+    return session.steps, session.batches, session.forwards
 
 
 def _why_no_window(session: Session) -> str | None:
@@ -96,8 +131,8 @@ def _notes(session: Session) -> list[str]:
         notes.append("The script did not import torch: this is a profile of its Python code only.")
     elif session.torch.version is None:
         notes.append("The import of torch failed: this is a profile of the Python code only.")
-    waited = session.cpu_wait_seconds or 0.0
-    if waited > _BUSY_MACHINE * session.wall_seconds:
+    waited = min(session.cpu_wait_seconds or 0.0, session.wall_seconds)
+    if session.wall_seconds > _LONG_ENOUGH and waited >= _BUSY_MACHINE * session.wall_seconds:
         notes.append(
             f"The machine was busy: the main thread waited {duration(waited)} for a CPU, so times are "
             "longer than on an idle machine."
@@ -122,14 +157,21 @@ def _run(session: Session, exit_code: int | None) -> RunFacts:
         wall_seconds=session.wall_seconds,
         main_cpu_seconds=session.main_cpu_seconds,
         how=session.ended.how,
-        exit_code=session.ended.code if exit_code is None else exit_code,
+        exit_code=_exit_code(session) if exit_code is None else exit_code,
         exception=session.ended.text,
         exception_line=line_of(session.ended.site),
         python_version=session.python.version,
         python_executable=session.python.executable,
         held_up_seconds=session.held_up_seconds,
         cpu_wait_seconds=session.cpu_wait_seconds,
+        cpu_seconds=session.cpu_seconds,
+        cpus=session.cpus,
     )
+
+
+def _exit_code(session: Session) -> int | None:
+    known = session.ended.code
+    return _EXIT_CODES.get(session.ended.how) if known is None else known
 
 
 def _torch(seen: TorchSeen) -> TorchFacts:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpudoctor.model.finding import Severity
-from gpudoctor.model.profile import GpuUse, Profile, ProfileFinding
+from gpudoctor.model.profile import GpuUse, Profile, ProfileFinding, Window
 from gpudoctor.render.text import safe
 from gpudoctor.units import count, data_size, duration, hertz, percent, printable, text, watts
 
@@ -54,20 +54,29 @@ def report(profile: Profile, folder: Path | None = None) -> Iterator[RenderableT
 
 
 def verdict(profile: Profile) -> Iterator[Text]:
-    """What held the script back, most costly first."""
-    run = profile.run
-    if run.how in ("exception", "not started"):
-        where = f" at {short(run.exception_line, run.cwd)}" if run.exception_line else ""
-        yield safe(f"The script {_ENDS[run.how]}{where}: {text(run.exception)}"[:300], "red")
-    if not profile.findings:
-        if run.how != "not started":
-            yield Text(_healthy(profile), style="green")
-        return
-    for number, finding in enumerate(profile.findings[:_MOST_FINDINGS], 1):
-        yield from _finding(number, finding, run.cwd)
-    more = len(profile.findings) - _MOST_FINDINGS
+    """What ended the script, if that was an error, and what held it back, most costly first."""
+    failure = failed(profile)
+    if failure is not None:
+        yield safe(failure, "red")
+        if profile.findings:
+            yield Text()
+    elif not profile.findings:
+        yield Text(_healthy(profile), style="green")
+    most = _MOST_FINDINGS if failure is None else _MOST_FINDINGS - 1
+    for number, finding in enumerate(profile.findings[:most], 1):
+        yield from _finding(number, finding, profile.run.cwd)
+    more = len(profile.findings) - most
     if more > 0:
         yield Text(f"… and {more} more: see --json or the HTML report.", style="dim")
+
+
+def failed(profile: Profile) -> str | None:
+    """The exception that ended the script, and where; None where none did."""
+    run = profile.run
+    if run.how not in ("exception", "not started"):
+        return None
+    where = f" at {short(run.exception_line, run.cwd)}" if run.exception_line else ""
+    return f"The script {_ENDS[run.how]}{where}: {text(run.exception)}"[:300]
 
 
 def _healthy(profile: Profile) -> str:
@@ -168,8 +177,7 @@ def _phases(profile: Profile) -> Iterator[RenderableType]:
     looked = (
         f"mean of {window.steps} in {duration(window.seconds)}"
         if profile.run.how == "watched"
-        else f"mean of {window.steps} after step {window.first_step}; "
-        f"{duration(window.plain_step_seconds)} without it"
+        else f"mean of {window.steps} after step {window.first_step}{_without(window)}"
     )
     yield title(f"One step, by torch's profiler ({looked})")
     grid = table(("PHASE", "TIME", "SHARE"))
@@ -180,6 +188,11 @@ def _phases(profile: Profile) -> Iterator[RenderableType]:
     if window.device is not None:
         busy = percent(window.device.busy_seconds / window.seconds)
         yield Text(f"GPU busy {busy} of the window, {count(window.device.kernels)} kernels.")
+
+
+def _without(window: Window) -> str:
+    plain = window.plain_step_seconds
+    return "" if plain is None else f"; {duration(plain)} without it"
 
 
 def _operators(profile: Profile) -> Iterator[RenderableType]:

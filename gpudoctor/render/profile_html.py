@@ -15,7 +15,7 @@ from gpudoctor.profile.timeline import Timeline
 from gpudoctor.render.charts import HEIGHT, WIDTH, chart
 from gpudoctor.render.flame import boxes
 from gpudoctor.render.gpu_strip import strips
-from gpudoctor.render.profile import facts, short, verdict
+from gpudoctor.render.profile import facts, failed, short, verdict
 
 
 def html(profile: Profile, samples: SamplesSeen | None, timeline: Timeline | None = None) -> str:
@@ -50,7 +50,7 @@ def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:
         "started": _moment(profile.run.started_at),
         "version": __version__,
         "facts": facts(profile),
-        "headline": [line.plain for line in verdict(profile)] if not profile.findings else [],
+        "headline": _headline(profile),
         "phases": [phase for phase in window.phases if phase.seconds > 0] if window else [],
         "steps": chart(list(enumerate(series))),
         "memory": chart([(point.at, point.resident_bytes) for point in profile.memory]),
@@ -59,6 +59,13 @@ def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:
         "width": WIDTH,
         "height": HEIGHT,
     }
+
+
+def _headline(profile: Profile) -> list[str]:
+    if not profile.findings:
+        return [line.plain for line in verdict(profile)]
+    failure = failed(profile)
+    return [] if failure is None else [units.printable(failure)]
 
 
 def _moment(at: float) -> str:

@@ -34,6 +34,8 @@ class Recorder:
         self._program: List[str] = []
         self._begun = self._next_write = time.perf_counter()
         self._cpu_begun = time.thread_time()
+        self._all_cpu_begun = time.process_time()
+        self._waited_begun = waited_for_cpu()
         self._started_at = time.time()
         self._wall: Optional[float] = None
         self._cpu: Optional[float] = None
@@ -69,6 +71,8 @@ class Recorder:
             os.register_at_fork(after_in_child=self._forget)
         self._begun = time.perf_counter()
         self._cpu_begun = time.thread_time()
+        self._all_cpu_begun = time.process_time()
+        self._waited_begun = waited_for_cpu()
         if self.sampler is not None:
             self.sampler.start()
         if self.calls is not None:
@@ -87,6 +91,12 @@ class Recorder:
         if self.sampler is not None:
             self.sampler.stop()
         self.write()
+
+    def _waited(self) -> Optional[float]:
+        waited = waited_for_cpu()
+        if waited is None or self._waited_begun is None:
+            return None
+        return waited - self._waited_begun
 
     def _forget(self) -> None:
         self.loaders.enabled = self.optimizers.enabled = False
@@ -192,7 +202,9 @@ class Recorder:
             "started_at": self._started_at,
             "wall_seconds": now - self._begun if self._wall is None else self._wall,
             "main_cpu_seconds": self._cpu,
-            "cpu_wait_seconds": waited_for_cpu(),
+            "cpu_wait_seconds": self._waited(),
+            "cpu_seconds": time.process_time() - self._all_cpu_begun,
+            "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
             "held_up_seconds": self.steps.held_up,
             "ended": self._ended,
             "torch": torch_facts(sys.modules.get("torch"), self._torch_seconds, self._torch_error),

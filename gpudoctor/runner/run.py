@@ -74,7 +74,11 @@ def _failed_to_load(recorder: Recorder, kind: str, error: BaseException) -> None
 
 def _how(error: BaseException) -> Dict[str, Any]:
     if isinstance(error, SystemExit):
-        return {"how": "exit", "code": error.code if isinstance(error.code, int) else None}
+        code = error.code
+        return {
+            "how": "exit",
+            "code": code & 0xFF if isinstance(code, int) else int(code is not None),
+        }
     if isinstance(error, KeyboardInterrupt):
         return {"how": "interrupted"}
     where = _where(error)

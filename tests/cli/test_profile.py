@@ -162,3 +162,39 @@ def test_counted_calls_can_be_read_by_pstats(tmp_path):
     profile("--python", sys.executable, *options, "main.py", cwd=tmp_path)
     stats = pstats.Stats(str(tmp_path / "kept" / "calls.pstats")).stats
     assert [row[0] for key, row in stats.items() if key[2] == "once"] == [1]
+
+
+def test_an_interpreter_without_torch_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "main.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
+    )
+    done = profile("--python", sys.executable, "main.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "has no torch; name the right one with --python" in done.stderr
+    assert "Nothing to complain about" not in done.stdout
+    assert f"Profiling with {sys.executable}.\n" in done.stderr
+
+
+def test_an_option_of_ours_after_the_script_is_noted(hello):
+    done = profile("--python", sys.executable, "main.py", "0", "--steps=3", cwd=hello)
+    assert "note: --steps after main.py is given to the script" in done.stderr
+    assert done.stdout.startswith("hello 0 --steps=3\n")
+
+
+def test_an_option_that_the_script_names_itself_is_not_noted(tmp_path):
+    (tmp_path / "main.py").write_text("import sys\nassert '--steps' in sys.argv\n")
+    done = profile("--python", sys.executable, "main.py", "--steps", "3", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "note:" not in done.stderr
+
+
+def test_a_loaded_run_has_its_exit_code(hello):
+    first = profile("--python", sys.executable, "--out", "kept", "main.py", cwd=hello)
+    again = profile("--load", "kept", cwd=hello)
+    assert "exit code 0" in first.stdout
+    assert "exit code 0" in again.stdout
+
+
+def test_no_line_in_a_pipe_ends_in_blanks(hello):
+    done = profile("--python", sys.executable, "main.py", cwd=hello)
+    assert [line for line in done.stdout.splitlines() if line != line.rstrip()] == []

@@ -9,13 +9,14 @@ from gpudoctor.model.profile import (
     DeviceTime,
     Growth,
     LoaderTime,
+    MemoryPoint,
     OptimizerTime,
     TorchDevice,
     TorchFacts,
 )
 from gpudoctor.profile.rules.growth import assignment
 from gpudoctor.profile.rules.registry import findings, rules
-from tests.profile.build import STEPS, WINDOW, line, profile
+from tests.profile.build import RUN, STEPS, WINDOW, line, profile
 
 LOADER = LoaderTime(4.0, 100, 0, source_line="/home/me/main.py:3", epochs=2)
 ADAM = OptimizerTime("Adam", "a.py:1", "a.py:9", 100, 3.0, 60, "cpu", None, None)
@@ -44,6 +45,26 @@ def test_a_starved_step_names_the_line_of_the_dataset():
     assert (finding.id, finding.gain_seconds) == ("loader.starved", 4.0)
     assert finding.source_line == "/home/me/main.py:42"
     assert "num_workers=2" in finding.fix.text
+    assert finding.fix.text.startswith("Make this line cheaper first")
+
+
+def on_cpus(cpus, others):
+    run = replace(RUN, cpus=cpus, main_cpu_seconds=10.1, cpu_seconds=10.1 + others)
+    (finding,) = findings(profile(loaders=(LOADER,), run=run))
+    return finding
+
+
+def test_workers_gain_no_more_than_the_cpus_at_hand_allow():
+    assert on_cpus(16, others=0.0).gain_seconds == 4.0
+    assert on_cpus(2, others=6.0).gain_seconds == pytest.approx(10.1 - 16.1 / 2)
+    assert on_cpus(2, others=10.1).gain_seconds is None
+    assert "2 CPUs" in on_cpus(2, others=6.0).fix.text
+
+
+def test_on_one_cpu_workers_are_not_advised():
+    finding = on_cpus(1, others=0.0)
+    assert finding.gain_seconds is None
+    assert "num_workers" not in finding.fix.text
 
 
 def test_with_workers_a_starved_step_names_the_loop():
@@ -128,6 +149,28 @@ def test_only_a_graph_that_grows_with_the_steps_is_a_kept_graph(sizes, found):
     seen = findings(profile(growth=(Growth("main: total", "/none.py:1", sizes),)))
     assert [one.id for one in seen] == (["memory.graph-kept"] if found else [])
     assert all(one.severity is Severity.ERROR for one in seen)
+
+
+SIZES = ((1, 10), (2, 20), (4, 40), (8, 80), (16, 160))
+
+
+def kept(steps, memory):
+    growth = Growth("main: total", "/none.py:1", SIZES)
+    (finding,) = findings(profile(growth=(growth,), steps=steps, memory=tuple(memory)))
+    return finding
+
+
+def test_a_kept_graph_is_told_in_nodes_and_promises_no_seconds():
+    finding = kept(replace(STEPS, series=(0.1,) * 20 + (0.2,) * 80), ())
+    assert finding.gain_seconds is None
+    assert "about 10 more nodes with every step" in finding.evidence
+
+
+def test_host_memory_per_step_is_told_only_where_it_grows_at_an_even_pace():
+    even = [MemoryPoint(second / 4, second * 1024 * 250) for second in range(48)]
+    assert "host memory grows by 100.0 KiB per step" in kept(STEPS, even).evidence
+    jumps = [MemoryPoint(second / 4, second**4) for second in range(48)]
+    assert not any("memory" in words for words in kept(STEPS, jumps).evidence)
 
 
 @pytest.mark.parametrize(

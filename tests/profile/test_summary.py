@@ -126,6 +126,49 @@ def test_a_busy_machine_is_said(tmp_path):
     assert not any("CPU" in note for note in profile.notes)
 
 
+def test_a_short_run_says_nothing_of_a_busy_machine(tmp_path):
+    profile = load_profile(session(tmp_path, wall_seconds=0.0115, cpu_wait_seconds=0.0903))
+    assert not any("CPU" in note for note in profile.notes)
+
+
+def test_the_wait_for_a_cpu_is_never_longer_than_the_run(tmp_path):
+    profile = load_profile(session(tmp_path, wall_seconds=2.0, cpu_wait_seconds=3.0))
+    assert any("waited 2.00 s for a CPU" in note for note in profile.notes)
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        ({"how": "finished"}, 0),
+        ({"how": "exception", "text": "ValueError: x"}, 1),
+        ({"how": "exit", "code": 3}, 3),
+        ({"how": "interrupted"}, 130),
+        ({"how": "running"}, None),
+    ],
+)
+def test_a_loaded_session_has_the_exit_code_that_the_run_had(ended, code, tmp_path):
+    assert load_profile(session(tmp_path, ended=ended)).run.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("seconds", "plain"),
+    [
+        ([0.04] * 4 + [0.5, 0.6] + [0.04] * 20, 0.04),
+        ([0.04] * 4 + [0.04] * 4 + [0.0002] * 500, None),
+        ([0.01, 0.05] * 20, None),
+        ([0.04] * 2, None),
+    ],
+)
+def test_the_step_without_the_profiler_is_given_only_where_steps_are_alike(
+    seconds, plain, tmp_path
+):
+    trace(tmp_path, [event("aten::mm", 0, 10)])
+    steps = {"count": len(seconds) + 1, "span_seconds": sum(seconds), "seconds": seconds}
+    window = DONE | {"first_step": 5, "steps": 2, "plain_step_seconds": 0.04}
+    seen = load_profile(session(tmp_path, torch=TORCH, window=window, steps=steps))
+    assert seen.window.plain_step_seconds == plain
+
+
 def test_a_line_that_is_in_two_functions_is_one_line():
     samples = SamplesSeen(
         interval_seconds=0.01,

@@ -9,7 +9,7 @@ from rich.console import Console
 from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import ProfileFinding
 from gpudoctor.render.profile import report, verdict
-from tests.profile.build import RUN, profile
+from tests.profile.build import RUN, WINDOW, profile
 
 FINDING = ProfileFinding(
     id="a.b",
@@ -54,6 +54,35 @@ def test_a_script_that_failed_is_said_with_its_line(how, words):
     run = replace(RUN, how=how, exception="ValueError: x", exception_line="/home/me/main.py:9")
     first = next(iter(verdict(profile(run=run))))
     assert first.plain == f"The script {words} at main.py:9: ValueError: x"
+
+
+CRASH = replace(
+    RUN,
+    how="exception",
+    exit_code=1,
+    exception="ValueError: x",
+    exception_line="/home/me/main.py:9",
+)
+
+
+def test_after_an_exception_nothing_is_said_to_be_fine():
+    (only,) = verdict(profile(run=CRASH, steps=None, window=None))
+    assert only.plain.startswith("The script ended by an exception")
+    assert "Nothing to complain about" not in text(profile(run=CRASH))
+
+
+def test_an_exception_and_the_findings_stand_apart_within_ten_lines():
+    lines = [line.plain for line in verdict(profile(run=CRASH, findings=(FINDING,) * 5))]
+    assert lines[1] == ""
+    assert lines[2].startswith("1. It waits.")
+    assert lines[-1].startswith("… and 3 more")
+    assert len(lines) <= 10
+
+
+def test_a_step_without_the_profiler_is_named_only_where_it_is_known():
+    assert "after step 5; 100 ms without it)" in text(profile())
+    unknown = replace(WINDOW, plain_step_seconds=None)
+    assert "after step 5)" in text(profile(window=unknown))
 
 
 def test_what_is_unknown_is_shown_as_a_dash():

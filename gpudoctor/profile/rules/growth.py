@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeGuard
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import Growth, Profile, ProfileFinding, StepTimes
+from gpudoctor.model.profile import Growth, MemoryPoint, Profile, ProfileFinding
 from gpudoctor.profile.rules.registry import rule
-from gpudoctor.units import count, data_rate
+from gpudoctor.units import count, data_size
 
 _FACTOR = 1.4
 _ADDERS = ("append", "extend", "insert", "add")
 _LEAST_POINTS = 3
 _LEAST_STEPS = 8
+_LEAST_MEMORY_POINTS = 9
+# Thirds of the loop that differ by more than this have no one number of bytes per step.
+_STEADY = 1.5
 _FAQ = "https://docs.pytorch.org/docs/stable/notes/faq.html"
 
 
@@ -30,16 +34,17 @@ def graph_kept(profile: Profile) -> Iterator[ProfileFinding]:
     worst = max(growing, key=lambda growth: growth.sizes[-1][1])
     name = worst.name.rpartition(": ")[2]
     (first_step, first), (last_step, last) = worst.sizes[0], worst.sizes[-1]
-    rate = _memory_rate(profile)
+    nodes, size = _nodes_per_step(worst), _bytes_per_step(profile)
     yield ProfileFinding(
         id="memory.graph-kept",
         severity=Severity.ERROR,
         summary=f"`{name}` keeps the autograd graph of every step alive: memory grows until it is full.",
-        gain_seconds=_slowdown(profile.steps),
+        gain_seconds=None,
         source_line=assignment(worst) or worst.source_line,
         evidence=(
             f"{count(first)} graph nodes after step {first_step}, {count(last)} after step {last_step}",
-            *((f"host memory grew by {data_rate(rate)}",) if rate else ()),
+            f"about {count(nodes)} more nodes with every step",
+            *((f"host memory grows by {data_size(size)} per step",) if size else ()),
         ),
         fix=Fix(
             f"Keep the number, not the graph: use {name} with .detach(), or .item() now and then."
@@ -58,20 +63,40 @@ def _grows(growth: Growth) -> bool:
     return first_flat >= _LEAST_POINTS and not any(rising[first_flat:])
 
 
-def _slowdown(steps: StepTimes | None) -> float | None:
-    if steps is None or len(steps.series) < 20:
-        return None
-    tenth = sorted(steps.series[: len(steps.series) // 5])
-    lost = steps.span_seconds - steps.count * tenth[len(tenth) // 2]
-    return lost if lost > 0.1 * steps.span_seconds else None
+def _nodes_per_step(growth: Growth) -> int:
+    # Where the counting stopped at its limit, the last numbers say nothing of the growth.
+    rising = [point for before, point in pairwise(growth.sizes) if point[1] > _FACTOR * before[1]]
+    (first_step, first), (last_step, last) = growth.sizes[0], rising[-2]
+    return round((last - first) / (last_step - first_step))
 
 
-def _memory_rate(profile: Profile) -> float | None:
-    points = profile.memory[len(profile.memory) // 3 :]
-    if len(points) < 3 or points[-1].at <= points[0].at:
+def _bytes_per_step(profile: Profile) -> float | None:
+    """What host memory gains with a step; None where it does not grow at an even pace."""
+    steps = profile.steps
+    if steps is None or not steps.count or not profile.memory:
         return None
-    grown = points[-1].resident_bytes - points[0].resident_bytes
-    return grown / (points[-1].at - points[0].at) if grown > 0 else None
+    since = profile.memory[-1].at - 0.75 * steps.span_seconds
+    points = [point for point in profile.memory if point.at >= since]
+    third = len(points) // 3
+    if len(points) < _LEAST_MEMORY_POINTS or not _even(steps.series):
+        return None
+    rates = [_rate(points[start : start + third + 1]) for start in (0, third, len(points) - third)]
+    if min(rates) <= 0 or max(rates) > _STEADY * min(rates):
+        return None
+    return _rate(points) * steps.span_seconds / steps.count
+
+
+def _even(series: tuple[float, ...]) -> bool:
+    half = len(series) // 2
+    if not half:
+        return False
+    early, late = statistics.median(series[:half]), statistics.median(series[half:])
+    return max(early, late) <= _STEADY * min(early, late)
+
+
+def _rate(points: Sequence[MemoryPoint]) -> float:
+    seconds = points[-1].at - points[0].at
+    return (points[-1].resident_bytes - points[0].resident_bytes) / seconds if seconds > 0 else 0.0
 
 
 def assignment(growth: Growth) -> str | None:

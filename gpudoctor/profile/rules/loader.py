@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import LoaderTime, Profile, ProfileFinding
+from gpudoctor.model.profile import LineTime, LoaderTime, Profile, ProfileFinding
 from gpudoctor.profile.rules.registry import rule
 from gpudoctor.profile.rules.shares import costliest, gpu_is_busy, loop_seconds
-from gpudoctor.units import duration, percent
+from gpudoctor.units import count, duration, percent
 
 STARVED = 0.10
 RESTARTED = 0.10
@@ -25,14 +25,15 @@ def starved(profile: Profile) -> Iterator[ProfileFinding]:
         if loader.batches < 3 or loader.wait_seconds < STARVED * loop:
             continue
         line, evidence = _where(profile, loader)
+        slow = _slow_line(profile, loader)
         yield ProfileFinding(
             id="loader.starved",
             severity=Severity.WARNING,
             summary=f"The step waits for data {percent(min(1.0, loader.wait_seconds / loop))} of the time.",
-            gain_seconds=loader.wait_seconds,
+            gain_seconds=_gain(profile, loader, slow),
             source_line=line,
             evidence=evidence,
-            fix=Fix(_advice(loader)),
+            fix=Fix(_advice(profile, loader, slow)),
             sources=(_GUIDE,),
         )
 
@@ -42,26 +43,62 @@ def _where(profile: Profile, loader: LoaderTime) -> tuple[str | None, tuple[str,
         f"{duration(loader.wait_seconds)} in {loader.batches} batches with num_workers="
         f"{loader.num_workers}"
     )
-    inside = costliest(profile.lines, "data")
-    # With worker processes the cost lies in them, where the main thread's samples do not reach.
-    if loader.num_workers or inside is None or inside.total_seconds < loader.wait_seconds / 2:
-        return loader.source_line, (waited,)
-    if inside.source_line == loader.source_line:
+    inside = _slow_line(profile, loader)
+    if inside is None:
         return loader.source_line, (waited,)
     spent = f"{duration(inside.total_seconds)} of it in this line, `{inside.text}`"
     return inside.source_line, (waited, spent)
 
 
-def _advice(loader: LoaderTime) -> str:
-    if not loader.num_workers:
+def _slow_line(profile: Profile, loader: LoaderTime) -> LineTime | None:
+    """The line of the dataset that takes half of the wait or more."""
+    inside = costliest(profile.lines, "data")
+    # With worker processes the cost lies in them, where the main thread's samples do not reach.
+    if loader.num_workers or inside is None or inside.total_seconds < loader.wait_seconds / 2:
+        return None
+    return None if inside.source_line == loader.source_line else inside
+
+
+def _gain(profile: Profile, loader: LoaderTime, slow: LineTime | None) -> float | None:
+    hidden = _hidden(profile, loader)
+    if hidden is None:
+        return loader.wait_seconds
+    best = max(hidden, slow.total_seconds if slow is not None else 0.0)
+    return min(best, loader.wait_seconds) if best > 0 else None
+
+
+def _hidden(profile: Profile, loader: LoaderTime) -> float | None:
+    """The most of the wait that more workers can take over on the CPUs at hand; None: unknown."""
+    run, loop = profile.run, loop_seconds(profile)
+    if run.cpus is None or run.cpu_seconds is None or run.main_cpu_seconds is None:
+        return None
+    # Other threads, such as torch's, already use cores that workers would compete for.
+    used = min(loop, run.main_cpu_seconds) + max(0.0, run.cpu_seconds - run.main_cpu_seconds)
+    return max(0.0, min(loader.wait_seconds, loop - used / run.cpus))
+
+
+def _advice(profile: Profile, loader: LoaderTime, slow: LineTime | None) -> str:
+    cpus = profile.run.cpus
+    have = "" if cpus is None else f" (the script may use {count(cpus)} {_plural(cpus, 'CPU')})"
+    if loader.num_workers:
         return (
-            "Load in worker processes: DataLoader(…, num_workers=2 or more, "
-            "persistent_workers=True); or make loading one sample cheaper."
+            "Make loading one sample cheaper, or cache it; more num_workers help only while there "
+            f"are idle CPU cores{have}."
         )
-    return (
-        "Make loading one sample cheaper, or cache it; more num_workers help only while there "
-        "are idle CPU cores."
-    )
+    if cpus == 1:
+        return "Make loading one sample cheaper, or cache it: there is one CPU, so workers do not help."
+    workers = 2 if cpus is None else max(1, min(4, cpus - 1))
+    option = f"DataLoader(…, num_workers={workers} or more, persistent_workers=True)"
+    if slow is not None:
+        return (
+            "Make this line cheaper first, or do its work once and cache it; then load in worker "
+            f"processes, which need CPU cores of their own{have}: {option}."
+        )
+    return f"Load in worker processes{have}: {option}; or make loading one sample cheaper."
+
+
+def _plural(number: int, noun: str) -> str:
+    return noun if number == 1 else f"{noun}s"
 
 
 @rule("loader.restarts")
