@@ -15,7 +15,7 @@ from gpudoctor.bench.statistics import speedup, timing
 from gpudoctor.model.bench import BenchResult, Edit, Operator, Status
 
 if TYPE_CHECKING:
-    from gpudoctor.bench.whatif import Plan
+    from gpudoctor.bench.session import Plan
 
 
 def not_run(
@@ -66,7 +66,7 @@ def _row(
     if rounds.failure is not None or not rounds.runs:
         status = Status.NOT_APPLICABLE if rounds.no_change else Status.FAILED
         status = status if rounds.failure else Status.SKIPPED
-        reason = _said(plan, copied, rounds.failure or "the budget ended")
+        reason = _said(plan, copied, rounds.failure or "the budget ended before its turn")
         return not_run(plan, setting, reason, status)
     first = setting is BASELINE
     ratio = None

@@ -199,7 +199,7 @@ def script(
 
     Options may also stand after main.py. What belongs to the script itself stands after `--`.
     """
-    from gpudoctor.bench import whatif
+    from gpudoctor.bench import session, whatif
     from gpudoctor.bench.children import launcher
     from gpudoctor.bench.settings import DEFAULT, parse
     from gpudoctor.host.interpreter import find
@@ -208,13 +208,13 @@ def script(
         raise GpuDoctorError(f"there is no script {script}", hint="Try: gpudoctor bench --help")
     target = find(python)
     _warn_of_few(wanted["rounds"])
-    plan = whatif.Plan(
+    plan = session.Plan(
         kind="module" if wanted["module"] else "script",
         target=script,
         arguments=arguments,
         wanted=parse(wanted["tried"] or DEFAULT),
-        steps=wanted["steps"] or whatif.STEPS,
-        least_s=0.0 if wanted["steps"] else whatif.LEAST_S,
+        steps=wanted["steps"] or session.STEPS,
+        least_s=0.0 if wanted["steps"] else session.LEAST_S,
         warmup=wanted["warmup"],
         rounds=wanted["rounds"],
         budget_s=wanted["budget"],

@@ -7,6 +7,7 @@ import pytest
 
 from gpudoctor.bench import whatif
 from gpudoctor.bench.children import Ended
+from gpudoctor.bench.session import Plan
 from gpudoctor.bench.settings import parse
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.bench import Status, Trajectory
@@ -52,8 +53,15 @@ class MadeUpScript:
 
 def run(script, tried, **plan):
     lines = []
-    settings = {"kind": "script", "target": "main.py", "arguments": (), "rounds": 4, **plan}
-    report = whatif.run(whatif.Plan(wanted=parse(tried), **settings), script, lines.append)
+    settings = {
+        "kind": "script",
+        "target": "main.py",
+        "arguments": (),
+        "rounds": 4,
+        "cpus": 8,
+        **plan,
+    }
+    report = whatif.run(Plan(wanted=parse(tried), **settings), script, lines.append)
     return report, {row.setting: row for row in report.results}, lines
 
 
@@ -137,22 +145,94 @@ def test_without_a_data_loader_workers_are_not_searched(tmp_path):
     assert len(script.ran) == 2
 
 
-def test_when_the_budget_ends_the_first_settings_keep_their_rounds(tmp_path, monkeypatch):
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(whatif.time, "monotonic", lambda: clock.now)
-    script = MadeUpScript(tmp_path, [({"amp": True}, 20.0)], seconds=10.0)
-    plain = script.run
+@pytest.fixture
+def paced(monkeypatch):
+    """A function that makes each run of a script take so many seconds of a clock of its own."""
 
-    def timed(*args, **kwargs):
-        clock.now += 10.0
-        return plain(*args, **kwargs)
+    def pace(script, seconds=10.0):
+        clock = SimpleNamespace(now=0.0)
+        monkeypatch.setattr(whatif.time, "monotonic", lambda: clock.now)
+        plain = script.run
 
-    script.run = timed
-    _, rows, _ = run(script, "amp,deterministic,channels-last", budget_s=100.0)
+        def timed(*args, **kwargs):
+            clock.now += seconds
+            return plain(*args, **kwargs)
+
+        script.run = timed
+        script._seconds = seconds
+        return clock
+
+    return pace
+
+
+def test_when_the_budget_ends_the_first_settings_keep_their_rounds(tmp_path, paced):
+    script = MadeUpScript(tmp_path, [({"amp": True}, 20.0)])
+    clock = paced(script)
+    report, rows, _ = run(script, "amp,deterministic,channels-last", budget_s=100.0)
     assert rows["amp"].speedup.faster
     assert rows["channels-last"].speedup is None
     assert "too few rounds for a claim: 1" in rows["channels-last"].notes
     assert clock.now <= 100.0
+    assert "3 of 4 rounds were run in full" in report.notes[0]
+
+
+def test_the_search_leaves_every_setting_its_turn(tmp_path, paced):
+    script = MadeUpScript(tmp_path, workers(n1=11.0, n2=12.0, n4=13.0, n8=14.0))
+    paced(script)
+    _, rows, _ = run(script, "num-workers=0..8,amp,deterministic,channels-last", budget_s=130.0)
+    searched = [value for name, value in script.ran if name == "num_workers"]
+    assert set(searched) == {1, 2}
+    assert rows["num-workers=8"].reason.startswith("the search had used its share of the budget")
+    assert all(rows[name].step for name in ("amp", "deterministic", "channels-last"))
+    assert rows["num-workers=2"].step.rounds >= 1
+
+
+def test_without_time_for_a_search_the_number_nearest_to_the_cpus_is_measured(tmp_path, paced):
+    script = MadeUpScript(tmp_path, workers(n4=30.0))
+    paced(script)
+    _, rows, _ = run(script, "num-workers=0..8,amp", budget_s=50.0, cpus=4)
+    assert {value for name, value in script.ran if name == "num_workers"} == {4}
+    assert "num-workers=4 stands for all of them" in rows["num-workers=2"].reason
+
+
+def test_a_setting_that_was_searched_is_not_told_as_skipped(tmp_path, paced):
+    script = MadeUpScript(tmp_path, workers(n1=30.0))
+    clock = paced(script)
+    plain = script.run
+
+    def then_slow(*args, **kwargs):
+        ended = plain(*args, **kwargs)
+        if len(script.ran) == 2:
+            clock.now += 1000.0
+        return ended
+
+    script.run = then_slow
+    _, rows, _ = run(script, "num-workers=0..1,amp", budget_s=200.0)
+    assert rows["num-workers=1"].status is Status.MEASURED
+    assert rows["num-workers=1"].notes == (
+        "one run of the search",
+        "the budget ended before its rounds",
+    )
+    assert rows["amp"].reason == "the budget ended before its turn"
+
+
+def test_no_more_workers_are_searched_than_twice_the_cpus(tmp_path):
+    script = MadeUpScript(tmp_path, workers(n1=11.0, n2=12.0, n4=13.0, n8=14.0))
+    _, rows, _ = run(script, "num-workers=0..8", cpus=2)
+    assert ("num_workers", 4) in script.ran and ("num_workers", 8) not in script.ran
+    assert rows["num-workers=8"].reason == "more than 2 workers for each CPU (2 CPUs here)"
+
+
+def test_the_one_number_of_workers_that_was_asked_for_is_run_however_large(tmp_path):
+    script = MadeUpScript(tmp_path, [])
+    run(script, "num-workers=8", cpus=1)
+    assert ("num_workers", 8) in script.ran
+
+
+def test_rounds_that_end_because_nothing_applies_are_not_laid_to_the_budget(tmp_path):
+    script = MadeUpScript(tmp_path, [({"amp": True}, "RuntimeError: no bfloat16")])
+    report, _, _ = run(script, "amp")
+    assert not any("budget" in note for note in report.notes)
 
 
 def test_a_script_without_enough_steps_is_an_error_that_says_how_many(tmp_path):
