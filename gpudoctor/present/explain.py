@@ -28,8 +28,13 @@ _ORDER = tuple(_WEIGHTS)
 _LABEL = 16
 
 
-def explanation(process: GpuProcess, judged: Orphan | None) -> Iterator[Words]:
-    """Why the process is, may be, or is not left over. None: it has not been judged yet."""
+def explanation(
+    process: GpuProcess, judged: Orphan | None, *, settled: bool = True
+) -> Iterator[Words]:
+    """Why the process is, may be, or is not left over. None: it has not been judged yet.
+
+    `settled` is whether it was watched for long enough to see that it does nothing.
+    """
     yield line(f"{process.pid}  {command_line(process)}", Level.NOTICE)
     yield line("")
     if judged is None:
@@ -40,6 +45,8 @@ def explanation(process: GpuProcess, judged: Orphan | None) -> Iterator[Words]:
         Cell(judged.verdict.value, verdict_level(judged)),
         Cell(f": {_MEANINGS[judged.verdict]}"),
     )
+    if not settled:
+        yield line("It is still being watched: that it does nothing would show after 30 s.")
     yield line("")
     for reason in sorted(judged.reasons, key=lambda one: _ORDER.index(one.weight)):
         yield from _reason(reason)

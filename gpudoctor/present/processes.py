@@ -98,8 +98,13 @@ def row_key(process: GpuProcess) -> str:
     return f"{process.pid}@{process.started}"
 
 
-def process_row(process: GpuProcess, now: float, judged: Orphan | None = None) -> Row:
-    """The process as a row; `judged` is the verdict on it, where it may be left over."""
+def process_row(
+    process: GpuProcess, now: float, judged: Orphan | None = None, *, settled: bool = True
+) -> Row:
+    """The process as a row; `judged` is the verdict on it, where it may be left over.
+
+    `settled` is whether it was watched for long enough that no verdict says something.
+    """
     cells = (
         Cell(str(process.pid), Level.PLAIN if judged is None else verdict_level(judged)),
         _user(process),
@@ -109,7 +114,7 @@ def process_row(process: GpuProcess, now: float, judged: Orphan | None = None) -
         _busy(process.cpu_ratio),
         cell(units.gibibytes(process.host_memory_used_bytes, 2)),
         cell(units.age(None if process.started is None else now - process.started)),
-        verdict_cell(judged),
+        verdict_cell(judged, settled=settled),
         Cell(" ".join(sorted({use.kind for use in process.gpus}))),
         cell(units.text(process.state), Level.BAD if process.state == "zombie" else Level.PLAIN),
         cell(units.text(process.parent_pid)),

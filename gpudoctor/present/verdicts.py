@@ -33,8 +33,10 @@ def verdict_of(process: GpuProcess, verdicts: Verdicts) -> Orphan | None:
     return found if abs(judged - seen) <= _SAME_START_S else None
 
 
-def verdict_cell(found: Orphan | None) -> Cell:
-    """The verdict in a word; empty where nothing speaks against the process."""
+def verdict_cell(found: Orphan | None, *, settled: bool = True) -> Cell:
+    """The verdict in a word; empty where nothing speaks against a process that was watched long enough."""
+    if found is None and not settled:
+        return Cell("judging", Level.DIM)
     return Cell("") if found is None else Cell(found.verdict.value, _LEVELS[found.verdict])
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from gpudoctor.model.lineage import HostLook
 from gpudoctor.model.orphan import Orphan
+from gpudoctor.model.process import ProcessKey
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.reclaim.orphans import Look, judge
 
@@ -27,7 +28,8 @@ class OrphanWatch:
     take no more than half a percent of one CPU.
 
     Progress is judged over the last `window_s` seconds, so that a verdict that needs it comes after
-    that time and not before. `see` is to be called with every snapshot.
+    that time and not before; `settled` are the processes that were watched for so long.
+    `see` is to be called with every snapshot.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class OrphanWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.latest: tuple[Orphan, ...] = ()
+        self.settled: frozenset[ProcessKey] = frozenset()
         self._host = host
         self._begin_s = begin_s
         self._every_s = every_s
@@ -90,7 +93,9 @@ class OrphanWatch:
         earlier = next((one for one in self._looks if at - one[0] >= self._window_s), None)
         self._looks.append((at, now))
         if earlier is None:
+            self.settled = frozenset()
             return judge(now)
+        self.settled = frozenset(one.key for one in earlier[1].snapshot.processes)
         return judge(now, earlier[1], tuple(one for when, one in seen if earlier[0] < when < at))
 
     def _run(self) -> None:

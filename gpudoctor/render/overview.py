@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from rich.cells import cell_len
 
@@ -15,7 +17,10 @@ from gpudoctor.present.host import host_cells, title_cells
 from gpudoctor.present.remarks import remarks
 
 Style = Callable[[str, Level], str]
+_Part = TypeVar("_Part")
 _BAR_WIDTH = 10
+# A verdict takes longer to reach than one look.
+_JUDGED = next(at for at, column in enumerate(processes.COLUMNS) if column.key == "verdict")
 
 
 def unstyled(text: str, _level: Level) -> str:
@@ -29,7 +34,7 @@ def overview(snapshot: Snapshot, set_: Glyphs, width: int = 120, style: Style = 
     Processes are sorted by GPU memory; all are listed.
     """
     rows = [
-        processes.process_row(process, snapshot.taken_at)
+        _unjudged(processes.process_row(process, snapshot.taken_at))
         for process in processes.ordered(snapshot.processes, processes.Order())
     ]
     lines = [
@@ -42,9 +47,19 @@ def overview(snapshot: Snapshot, set_: Glyphs, width: int = 120, style: Style = 
     found = [style(set_.text(f"! {item.text}"), item.level) for item in remarks(snapshot)]
     lines += [*found, ""] if found else []
     lines += (
-        _table(processes.COLUMNS, rows, set_, width, style) if rows else ["No process uses a GPU."]
+        _table(_without(processes.COLUMNS), rows, set_, width, style)
+        if rows
+        else ["No process uses a GPU."]
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _without(parts: tuple[_Part, ...]) -> tuple[_Part, ...]:
+    return (*parts[:_JUDGED], *parts[_JUDGED + 1 :])
+
+
+def _unjudged(row: Row) -> Row:
+    return replace(row, cells=_without(row.cells))
 
 
 def _table(

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from gpudoctor.model.orphan import Orphan
-from gpudoctor.model.process import GpuProcess
+from gpudoctor.model.process import GpuProcess, ProcessKey
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import UNICODE, Glyphs
 from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid, verdict_of
@@ -58,6 +58,7 @@ class GpuDoctorApp(App[None]):
         self.snapshot: Snapshot | None = None
         self.paused = False
         self.verdicts: Verdicts = NO_VERDICTS
+        self._settled: frozenset[ProcessKey] = frozenset()
         self.see = next_look(feed)
         self._feed = feed
         self._watch = watch
@@ -79,7 +80,7 @@ class GpuDoctorApp(App[None]):
             self._mailbox.put(self._feed.latest)
         if self._watch is not None:
             self._watch.subscribe(self._judged)
-            self.verdicts = by_pid(self._watch.latest)
+            self._take(self._watch, self._watch.latest)
 
     def _judged(self, orphans: tuple[Orphan, ...]) -> None:
         self.post_message(VerdictsArrived(orphans))
@@ -96,13 +97,21 @@ class GpuDoctorApp(App[None]):
 
     def on_verdicts_arrived(self, event: VerdictsArrived) -> None:
         """Remember which processes may be left over."""
-        self.verdicts = by_pid(event.orphans)
+        if self._watch is not None:
+            self._take(self._watch, event.orphans)
         if not self.paused:
             self._show()
+
+    def _take(self, watch: VerdictFeed, orphans: tuple[Orphan, ...]) -> None:
+        self.verdicts, self._settled = by_pid(orphans), watch.settled
 
     def newest(self) -> Snapshot | None:
         """The newest snapshot, also while the picture is held."""
         return self._feed.latest
+
+    def settled(self, process: GpuProcess) -> bool:
+        """Whether a process was watched for long enough to be judged, or nobody judges."""
+        return self._watch is None or process.key in self._settled
 
     def judged(self, process: GpuProcess) -> Orphan | None:
         """The latest verdict on a process, also where nothing speaks against it."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from textual.message import Message
 
 from gpudoctor.model.orphan import Orphan
+from gpudoctor.model.process import ProcessKey
 from gpudoctor.model.snapshot import Snapshot
 
 
@@ -28,6 +29,11 @@ class VerdictFeed(Protocol):
 
     @property
     def latest(self) -> tuple[Orphan, ...]: ...
+
+    @property
+    def settled(self) -> frozenset[ProcessKey]:
+        """The processes that were watched for long enough to be judged."""
+        ...
 
     def subscribe(self, reader: Callable[[tuple[Orphan, ...]], None]) -> None: ...
 

@@ -31,6 +31,14 @@ def test_without_a_terminal_the_overview_is_printed_once():
     assert max(map(len, lines)) <= 200
 
 
+def test_one_look_judges_nobody_and_has_no_column_for_it():
+    done = run("--demo", "--once", PYTHONUTF8="1")
+    header = next(line for line in done.stdout.splitlines() if " PID " in line)
+    assert "VERDICT" not in header
+    row = next(line for line in done.stdout.splitlines() if "python sweep.py" in line)
+    assert row.index("python sweep.py") == header.index("COMMAND")
+
+
 def test_a_stream_without_unicode_gets_plain_ascii():
     done = run("--demo", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0, done.stderr

@@ -46,6 +46,16 @@ def test_a_verdict_that_needs_progress_comes_only_after_the_window():
     assert verdict(at(watch, clock, 310), pid=41_200) is Verdict.IN_USE
 
 
+def test_processes_are_settled_when_they_were_watched_for_the_window():
+    clock = Clock()
+    watch = OrphanWatch(played_look, every_s=10, window_s=30, clock=clock)
+    for second in (0, 10, 20, 29):
+        at(watch, clock, second)
+        assert watch.settled == frozenset(), second
+    at(watch, clock, 30)
+    assert {key.pid for key in watch.settled} == {one.pid for one in DEMO.at(0).processes}
+
+
 def test_what_is_remembered_does_not_grow():
     clock = Clock()
     watch = OrphanWatch(played_look, every_s=10, window_s=30, clock=clock)

@@ -160,6 +160,7 @@ def test_no_fact_of_a_bare_gpu_or_process_is_a_made_up_zero():
 class Verdicts:
     def __init__(self, *orphans):
         self.latest = orphans
+        self.settled = frozenset()
         self._readers = []
 
     def subscribe(self, reader):

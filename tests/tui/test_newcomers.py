@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gpudoctor.model.orphan import Verdict
 from gpudoctor.model.snapshot import DeviceState, GpuEvent
+from gpudoctor.tui.app import GpuDoctorApp
 from gpudoctor.tui.screens.device import DeviceScreen
 from gpudoctor.tui.screens.events import EventsScreen
 from tests.builders import AT, device, process, snapshot
+from tests.present.test_verdicts import judged as verdict
 from tests.tui.screen import lines, text, until
-from tests.tui.test_details import opened
+from tests.tui.test_details import Verdicts, opened
 
 
 async def events_of(app, pilot, shown):
@@ -82,3 +85,48 @@ async def test_a_filter_that_matches_nothing_is_told_from_gpus_that_nobody_uses(
         await until(pilot, lambda: "No process matches the filter." in text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "No process" not in text(app))
+
+
+def told_of(app):
+    """What the column of verdicts says, by pid."""
+    shown = lines(app)
+    top = next(i for i, line in enumerate(shown) if "VERDICT" in line)
+    at = shown[top].index("VERDICT")
+    rows = [line for line in shown[top + 1 :] if line.split()[:1] and line.split()[0].isdigit()]
+    return {int(line.split()[0]): line[at : at + 7].strip() for line in rows}
+
+
+async def test_a_process_is_being_judged_until_it_was_watched_for_long_enough(feed):
+    watch = Verdicts()
+    app = GpuDoctorApp(feed, watch=watch)
+    async with app.run_test(size=(160, 40)) as pilot:
+        await opened(app, pilot)
+        assert told_of(app) == dict.fromkeys((100, 200, 300), "judging")
+        watch.publish(verdict(pid=100), verdict(Verdict.IN_USE, pid=200))
+        await until(pilot, lambda: told_of(app)[100] == "orphan")
+        assert told_of(app)[200] == "judging"
+        watch.settled = frozenset(row.key for row in feed.latest.processes if row.pid != 300)
+        watch.publish(verdict(pid=100), verdict(Verdict.IN_USE, pid=200))
+        await until(pilot, lambda: told_of(app) == {100: "orphan", 200: "", 300: "judging"})
+
+
+async def test_the_explanation_says_that_a_process_is_still_being_watched(feed):
+    first = next(row for row in feed.latest.processes if row.pid == 200)
+    watch = Verdicts(verdict(Verdict.IN_USE, started=first.started, pid=200))
+    app = GpuDoctorApp(feed, watch=watch)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot, "home", "x")
+        await until(pilot, lambda: "still being watched" in text(app))
+        await pilot.press("escape")
+        watch.settled = frozenset([first.key])
+        watch.publish(*watch.latest)
+        await pilot.pause()
+        await pilot.press("x")
+        await until(pilot, lambda: "nothing says that it is left over" in text(app))
+        assert "still being watched" not in text(app)
+
+
+async def test_without_a_watch_nothing_is_being_judged(app):
+    async with app.run_test(size=(160, 40)) as pilot:
+        await opened(app, pilot)
+        assert set(told_of(app).values()) == {""}

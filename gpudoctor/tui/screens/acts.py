@@ -98,7 +98,8 @@ def perform(screen: LiveScreen, rows: Sequence[GpuProcess], key: str | None) -> 
     if key is None or not rows:
         return
     if key == "x":
-        words = explanation(rows[0], doctor.judged(rows[0]))
+        row = rows[0]
+        words = explanation(row, doctor.judged(row), settled=doctor.settled(row))
         screen.app.push_screen(Sheet("Explain", words))
     elif (why := _refused(doctor)) is not None:
         screen.app.notify(why, severity="warning", markup=False)

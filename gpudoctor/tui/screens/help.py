@@ -25,6 +25,10 @@ _NAMES = {
     "enter": "Enter",
     "escape": "Esc",
     "tab": "Tab",
+    "space": "Space",
+    "backspace": "Backspace",
+    "left": "Left",
+    "right": "Right",
     "ctrl+c": "Ctrl-C",
     "ctrl+q": "Ctrl-Q",
     "ctrl+p": "Ctrl-P",
@@ -35,21 +39,20 @@ _HIDDEN = frozenset({"screen.copy_text", "screen.minimize", "app.focus_previous"
 
 def key_lines(bindings: Iterable[Binding]) -> list[tuple[str, str]]:
     """Keys and what they do, one line for each action."""
-    keys: dict[str, list[str]] = {}
-    words: dict[str, str] = {}
+    keys: dict[tuple[str, str], list[str]] = {}
     for binding in bindings:
         if binding.action in _HIDDEN or not binding.description:
             continue
-        words.setdefault(binding.action, binding.description)
         name = _NAMES.get(binding.key) or (
             binding.key.upper()
             if binding.key[0] == "f" and binding.key[1:].isdigit()
             else binding.key
         )
-        listed = keys.setdefault(binding.action, [])
+        # The screen and the field that is typed into may name different actions alike.
+        listed = keys.setdefault((binding.action, binding.description), [])
         if name not in listed:
             listed.append(name)
-    return [(" ".join(listed), words[action]) for action, listed in keys.items()]
+    return [(" ".join(listed), words) for (_, words), listed in keys.items()]
 
 
 class HelpScreen(ModalScreen[None]):

@@ -29,6 +29,10 @@ class Doctor(Protocol):
         """The newest snapshot, also while the picture is held."""
         ...
 
+    def settled(self, process: GpuProcess) -> bool:
+        """Whether a process was watched for long enough to be judged, or nobody judges."""
+        ...
+
     def judged(self, process: GpuProcess) -> Orphan | None:
         """The latest verdict on a process, also where nothing speaks against it."""
         ...

@@ -144,7 +144,12 @@ class OverviewScreen(LiveScreen):
         chosen = processes.matching(snapshot.processes, self._query)
         verdicts = self.doctor.verdicts
         rows = [
-            processes.process_row(process, snapshot.taken_at, verdict_of(process, verdicts))
+            processes.process_row(
+                process,
+                snapshot.taken_at,
+                verdict_of(process, verdicts),
+                settled=self.doctor.settled(process),
+            )
             for process in processes.ordered(chosen, self._order)
         ]
         marked = self._tagged

@@ -1,0 +1,70 @@
+"""docs/ui.md names the keys that there are, and no others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from textual.binding import Binding
+
+from gpudoctor.tui.screens.acts import ACTS, ActsScreen
+from gpudoctor.tui.screens.deed import DeedScreen
+from gpudoctor.tui.screens.environment import EnvironmentScreen
+from gpudoctor.tui.screens.events import EventsScreen
+from gpudoctor.tui.screens.facts import FactsScreen
+from gpudoctor.tui.screens.help import key_lines
+from gpudoctor.tui.screens.process import ProcessScreen
+from gpudoctor.tui.screens.visible import VisibleScreen
+from tests.tui.screen import text, until
+from tests.tui.test_details import opened
+
+PAGE = (Path(__file__).parents[2] / "docs" / "ui.md").read_text()
+KEYS = PAGE.split("\n## Keys\n")[1].split("\n## ")[0]
+
+
+def quoted(part):
+    return set(re.findall(r"`([^`]+)`", part))
+
+
+def names(bindings):
+    return {name for keys, _ in key_lines(bindings) for name in keys.split()}
+
+
+async def test_the_table_of_keys_is_that_of_the_overview(app):
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot)
+        await until(pilot, lambda: "Details" in text(app))
+        there = names(active.binding for active in app.screen.active_bindings.values())
+    rows = [line.split("|")[1] for line in KEYS.splitlines() if line.startswith("| `")]
+    assert quoted(" ".join(rows)) == there
+
+
+@pytest.mark.parametrize(
+    "screen",
+    [
+        ActsScreen,
+        DeedScreen,
+        EnvironmentScreen,
+        EventsScreen,
+        FactsScreen,
+        ProcessScreen,
+        VisibleScreen,
+    ],
+    ids=lambda screen: screen.__name__,
+)
+def test_the_keys_of_other_screens_are_described(screen):
+    bindings = Binding.make_bindings(screen.BINDINGS)
+    known = quoted(PAGE) | {act.key for act in ACTS if f"k {act.key}" in quoted(PAGE)}
+    assert not names(bindings) - known
+
+
+def test_every_act_has_its_row_and_its_name():
+    for act in ACTS:
+        row = next(row for row in PAGE.splitlines() if f"`k {act.key}`" in row)
+        assert f"**{act.name}**" in row
+
+
+def test_two_actions_of_one_name_are_listed_apart():
+    pair = (Binding("super+c", "copy", "Copy text"), Binding("f2", "copy", "Copy the command"))
+    assert key_lines(pair) == [("super+c", "Copy text"), ("F2", "Copy the command")]
