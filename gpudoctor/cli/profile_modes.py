@@ -131,8 +131,12 @@ def _sample(watch: GpuWatch, stop: threading.Event) -> None:
 
 def say_interpreter(target: Target) -> None:
     """Says on stderr which interpreter runs the script, and why where it was not asked for by name."""
+    click.echo(f"Profiling with {_named(target)}.", err=True)
+
+
+def _named(target: Target) -> str:
     why = "" if target.chosen.startswith("--python") else f" ({target.chosen})"
-    click.echo(f"Profiling with {target.executable}{why}.", err=True)
+    return f"{target.executable}{why}"
 
 
 def say_misplaced(program: Program) -> None:
@@ -170,8 +174,8 @@ def hint_torch(seen: Profile, python: str | None) -> None:
         return
     target = find(python)
     click.echo(
-        f"hint: the interpreter {target.executable} (chosen by: {target.chosen}) has no torch; name the "
-        "right one with --python, before the script.",
+        f"\nhint: the interpreter {_named(target)} has no torch; name the right one with --python, before "
+        "the script.",
         err=True,
     )
 
