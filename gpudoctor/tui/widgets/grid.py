@@ -86,6 +86,8 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self._columns = tuple(columns)
         self._empty = empty
         self._rows: tuple[Row, ...] = ()
+        # Before the first rows the last line stands as it will stand with them.
+        self._bare = False
         self._places: tuple[Placed, ...] = ()
         self._placed_width = 0
         self._cursor = 0
@@ -111,7 +113,8 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         resized = len(old) != len(self._rows)
         if resized:
             self._measure()
-        if bool(old) != bool(self._rows):
+        if self._bare == bool(self._rows):
+            self._bare = not self._rows
             self.refresh_bindings()
         self._follow()
         if resized:
@@ -303,7 +306,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing is to be opened where no row is; the last line then does not offer it."""
-        return action != "open" or bool(self._rows)
+        return action != "open" or not self._bare
 
     def action_open(self) -> None:
         """Ask for the details of the row."""
