@@ -152,7 +152,9 @@ class EnvironmentScreen(LiveScreen):
     def _table(self, report: EnvironmentReport) -> Group:
         colours, set_ = self.app.theme_variables, self.doctor.glyphs
         parts: list[RenderableType] = []
-        wide = min(_LABEL, self.query_one("#environment").size.width * 2 // 5)
+        # By the screen's width: the part's own is not known before it was laid out.
+        room = self.size.width // (2 if self.size.width >= _WIDE else 1) - 4
+        wide = min(_LABEL, room * 2 // 5)
         for section in sections(report):
             if section.long:
                 continue
