@@ -1,5 +1,14 @@
+"""What every test may use."""
+
+import signal
+
 from tests.cuda_sim.fixtures import cuda_sim
 from tests.libcuda_sim.fixtures import fake_libcuda
 from tests.nvml_sim.fixtures import nvml_sim
 
 __all__ = ["cuda_sim", "fake_libcuda", "nvml_sim"]
+
+# A runner that was started in the background, or by nohup, ignores signals, and what is ignored is
+# inherited: the programs that tests interrupt or hang up would not notice.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
