@@ -141,7 +141,8 @@ def zombie_with_live_threads(children: Nursery) -> int:
 
 
 def stopped(children: Nursery) -> int:
-    pid = children.python(f"print('ready')\n{IDLE}")
+    # In a group of its own: where ours is orphaned, as in a background runner, SIGTSTP stops nobody.
+    pid = children.python(f"print('ready')\n{IDLE}", process_group=0)
     os.kill(pid, signal.SIGTSTP)
     until(lambda: state_of(pid) == "T")
     return pid
