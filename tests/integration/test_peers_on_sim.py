@@ -125,3 +125,27 @@ def test_nvitop_goes_on_when_a_gpu_is_lost(nvml_sim, children):
     row = next(line for line in screen.splitlines() if "00000000:5D" in line)
     below = screen.splitlines()[screen.splitlines().index(row) + 1]
     assert "N/A / N/A" in below
+
+
+def test_gpudoctor_says_of_the_same_state_what_gpustat_and_nvitop_say(nvml_sim, children):
+    machine = nvml_sim.use(eight_h100(pids=children))
+    machine.gpus[2].update({"utilization.gpu": 63})
+    machine.gpus[6].memory_used = 33 * GIB
+    nvml_sim.save()
+    ours = json.loads(run(nvml_sim, "gpudoctor", "ps", "--json"))
+    screen = run(nvml_sim, "nvitop", "-1")
+    for device, shown in zip(ours["devices"], gpustat(nvml_sim), strict=True):
+        assert (device["name"], device["uuid"]) == (shown["name"], shown["uuid"])
+        assert device["memory_used_bytes"] // MIB == shown["memory.used"]
+        assert device["memory_total_bytes"] // MIB == shown["memory.total"]
+        assert round(device["gpu_ratio"] * 100) == shown["utilization.gpu"]
+        held = {
+            row["pid"]: use["memory_used_bytes"] // MIB
+            for row in ours["processes"]
+            for use in row["gpus"]
+            if use["uuid"] == device["uuid"]
+        }
+        assert held == {row["pid"]: row["gpu_memory_usage"] for row in shown["processes"]}
+    assert {row["pid"] for row in ours["processes"]} == set(children)
+    for row in ours["processes"]:
+        assert re.search(rf"\b{row['pid']}\b", screen), "nvitop does not show this pid"
