@@ -34,6 +34,8 @@ ROOT_OPTIONS: tuple[RootOption, ...] = (
     RootOption("--once", "", "Print one text overview and exit, even on a terminal."),
     RootOption("--ascii", "", "Draw with plain ASCII characters only."),
     RootOption("--version", "", "Show the version and exit."),
+    RootOption("--verbose", "", "With --version: all that a bug report needs."),
+    RootOption("--json", "", "With --version --verbose: as one JSON object."),
     RootOption("--help", "", "Show this message and exit."),
 )
 

@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
 
 def _root_options(function: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(ROOT_OPTIONS):
-        if option.name not in ("--version", "--help"):
+        if option.name != "--help":
             kind = {"metavar": option.metavar} if option.metavar else {"is_flag": True}
             function = click.option(option.name, help=option.summary, **kind)(function)
     return function
@@ -62,13 +62,19 @@ def _root_options(function: Callable[..., None]) -> Callable[..., None]:
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="gpudoctor", message="%(prog)s %(version)s")
 @_root_options
 @click.pass_context
 def gpudoctor(
     ctx: click.Context, /, demo: bool, replay: str | None, config: str | None, **look: bool
 ) -> None:
     """What is wrong with this GPU machine, in plain words, with the evidence and the fix."""
+    if look["version"]:
+        click.echo(_version(config, verbose=look["verbose"], as_json=look["json"]))
+        ctx.exit()
+    for name in ("verbose", "json"):
+        if look[name]:
+            where = "" if name == "verbose" else " A command's own --json stands behind its name."
+            raise click.UsageError(f"--{name} goes with --version.{where}", ctx)
     ctx.obj = {"demo": demo, "replay": replay, "config": config}
     if config is not None:
         # Also a command that needs no settings says when the file that was named is wrong.
@@ -81,3 +87,11 @@ def gpudoctor(
         from gpudoctor.cli.top import top
 
         ctx.exit(top(demo, replay, config, once=look["once"], ascii_only=look["ascii"]))
+
+
+def _version(config: str | None, *, verbose: bool, as_json: bool) -> str:
+    if not verbose and not as_json:
+        return f"gpudoctor {__version__}"
+    from gpudoctor.cli.version import version_text
+
+    return version_text(as_json=as_json, config=config)

@@ -45,6 +45,10 @@ def _at_once(arguments: list[str]) -> str | None:
         from gpudoctor.cli.help import root_help
 
         return root_help()
+    if "--version" in arguments and set(arguments) <= {"--version", "--verbose", "--json"}:
+        from gpudoctor.cli.version import version_text
+
+        return version_text(as_json="--json" in arguments)
     return None
 
 

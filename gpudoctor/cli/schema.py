@@ -12,6 +12,7 @@ from gpudoctor.errors import GpuDoctorError
 
 # The schema's name and the "module:type" of its body's fields.
 SCHEMAS: dict[str, str] = {
+    "version": "gpudoctor.model.about:About",
     "snapshot": "gpudoctor.model.snapshot:Snapshot",
     "check": "gpudoctor.model.check:CheckReport",
     "ps": "gpudoctor.model.listing:Listing",
