@@ -48,7 +48,8 @@ def fleet(
     import os
 
     from gpudoctor.history.prometheus import Prometheus, read_fleet
-    from gpudoctor.render.fleet import ordered, table, total
+    from gpudoctor.present.fleet import total_text
+    from gpudoctor.render.fleet import ordered, table
 
     if url is None:
         raise GpuDoctorError(
@@ -69,4 +70,4 @@ def fleet(
     from gpudoctor.render.text import console
 
     console().print(table(machines))
-    console().print(total(found))
+    console().print(total_text(found))

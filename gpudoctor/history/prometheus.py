@@ -22,6 +22,7 @@ _AT_ONCE = 6
 _MOST_BYTES = 64 * 1024 * 1024
 # What was seen so recently belongs to the fleet even if it does not answer now.
 _REMEMBERED = "1d"
+_DENIED = frozenset({401, 403})
 
 
 class Prometheus:
@@ -43,7 +44,11 @@ class Prometheus:
             )
 
     def by_instance(self, expr: str) -> dict[str, float]:
-        """The value of `expr` for each value of the label instance.
+        """The value of `expr` for each value of the label instance; raises as `vector` does."""
+        return {labels.get("instance", ""): value for labels, value in self.vector(expr)}
+
+    def vector(self, expr: str) -> list[tuple[dict[str, str], float]]:
+        """The labels and the value of each series of `expr` that has one.
 
         Raises:
             GpuDoctorError: the server does not answer, or refuses the query.
@@ -56,17 +61,20 @@ class Prometheus:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310
                 return _values(json.loads(answer.read(_MOST_BYTES)))
         except urllib.error.HTTPError as error:
-            raise self._error(_told(error)) from error
+            raise self._error(_told(error), denied=error.code in _DENIED) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._error(str(getattr(error, "reason", error))) from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise self._error("the answer is not that of a Prometheus") from error
 
-    def _error(self, cause: str) -> GpuDoctorError:
+    def _error(self, cause: str, *, denied: bool = False) -> GpuDoctorError:
+        hint = "Check the address, and that it scrapes `gpudoctor serve`."
+        if denied:
+            hint = "Put a token that may query it into GPUDOCTOR_PROMETHEUS_TOKEN."
         return GpuDoctorError(
             f"the Prometheus at {self.url} cannot be asked",
             cause=cause,
-            hint="Check the address, and that it scrapes `gpudoctor serve`.",
+            hint=hint,
             exit_code=ExitCode.UNAVAILABLE,
         )
 
@@ -140,13 +148,15 @@ def _machine(instance: str, answers: Mapping[str, Mapping[str, float]]) -> Fleet
     return FleetMachine(instance, None if sampling is None else bool(sampling), **values)
 
 
-def _values(answer: Any) -> dict[str, float]:
+def _values(answer: Any) -> list[tuple[dict[str, str], float]]:
     if answer["data"]["resultType"] != "vector":
         raise ValueError("no vector")
-    rows = answer["data"]["result"]
-    found = {str(row["metric"].get("instance", "")): float(row["value"][1]) for row in rows}
+    rows = [
+        ({str(name): str(label) for name, label in row["metric"].items()}, float(row["value"][1]))
+        for row in answer["data"]["result"]
+    ]
     # NaN is how Prometheus says that there is no such value.
-    return {instance: value for instance, value in found.items() if math.isfinite(value)}
+    return [(labels, value) for labels, value in rows if math.isfinite(value)]
 
 
 def _told(error: urllib.error.HTTPError) -> str:

@@ -62,3 +62,33 @@ class Fleet:
     at: float
     source: str
     machines: tuple[FleetMachine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetGpu:
+    """One GPU of a machine. `up` False: it does not answer; None: nobody tells.
+
+    `busiest_ratio` is its highest utilisation over the time that was asked for, `users` hold its
+    memory, the greatest first, `xids` are those of the last day.
+    """
+
+    uuid: str
+    index: int | None = None
+    name: str | None = None
+    up: bool | None = None
+    utilization_ratio: float | None = None
+    busiest_ratio: float | None = None
+    memory_used_bytes: float | None = None
+    memory_total_bytes: float | None = None
+    power_watts: float | None = None
+    celsius: float | None = None
+    processes: int | None = None
+    users: tuple[str, ...] = ()
+    xids: tuple[int, ...] = ()
+
+    @property
+    def memory_ratio(self) -> float | None:
+        """The share of its memory that is in use."""
+        if self.memory_used_bytes is None or not self.memory_total_bytes:
+            return None
+        return self.memory_used_bytes / self.memory_total_bytes

@@ -132,14 +132,15 @@ def share_cell(used: int | None, total: int | None) -> Cell:
     if not total:
         return Cell(units.gibibytes(used))
     ratio = used / total
-    level = _memory_level(ratio)
+    level = memory_level(ratio)
     return Cell(f"{units.gibibytes(used):>5}/{units.gibibytes(total):<5}", level, ratio)
 
 
-def _memory_level(ratio: float) -> Level:
-    if ratio >= _FULL_RATIO:
-        return Level.BAD
-    return Level.WARN if ratio >= _FILLED_RATIO else Level.PLAIN
+def memory_level(ratio: float | None) -> Level:
+    """How urgent a GPU's used share of memory is."""
+    if ratio is None or ratio < _FILLED_RATIO:
+        return Level.PLAIN
+    return Level.BAD if ratio >= _FULL_RATIO else Level.WARN
 
 
 def power_cell(device: Device) -> Cell:

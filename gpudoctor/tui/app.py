@@ -7,32 +7,26 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import events
-from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
 
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import GpuProcess, ProcessKey
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import UNICODE, Glyphs
 from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid, verdict_of
+from gpudoctor.tui.base import BaseApp
 from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived, VerdictFeed, VerdictsArrived
 from gpudoctor.tui.history import History
 from gpudoctor.tui.looking import next_look
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.screens.overview import OverviewScreen
-from gpudoctor.tui.themes import NAMES, THEMES, VARIABLES, following
+from gpudoctor.tui.themes import NAMES
 
 
-class GpuDoctorApp(App[None]):
+class GpuDoctorApp(BaseApp):
     """The terminal UI of gpudoctor."""
 
-    TITLE = "gpudoctor"
-    CSS_PATH = "app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,f10", "quit", "Quit", key_display="q"),
-        Binding("question_mark,f1", "help", "Help", key_display="?"),
         Binding("e", "events", "Events"),
         Binding("E,f7", "environment", "Check", key_display="E"),
         Binding("v", "visible", "CUDA map"),
@@ -49,11 +43,7 @@ class GpuDoctorApp(App[None]):
         set_: Glyphs = UNICODE,
         watch: VerdictFeed | None = None,
     ) -> None:
-        super().__init__()
-        for known in THEMES:
-            self.register_theme(known)
-        self.theme = theme
-        self.glyphs = set_
+        super().__init__(theme, set_)
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.paused = False
@@ -64,17 +54,12 @@ class GpuDoctorApp(App[None]):
         self._watch = watch
         self._mailbox = Mailbox(lambda: self.post_message(SnapshotArrived()))
 
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """The colours that a theme may leave out."""
-        return VARIABLES
-
     def get_default_screen(self) -> OverviewScreen:
         """The overview is the screen that the others are opened from."""
         return OverviewScreen()
 
     def on_mount(self) -> None:
         """Begin to listen."""
-        self.set_class(self.glyphs.plain, "plain-glyphs")
         self._feed.subscribe(self._mailbox.put)
         if self._feed.latest is not None:
             self._mailbox.put(self._feed.latest)
@@ -123,18 +108,6 @@ class GpuDoctorApp(App[None]):
         if isinstance(self.screen, LiveScreen) and self.screen.ready:
             self.screen.catch_up()
 
-    def on_key(self, event: events.Key) -> None:
-        """Give to the filter what was typed ahead of it: such keys went to the table before it opened."""
-        if event.is_printable and isinstance(self.focused, Input):
-            self.focused.post_message(events.Key(event.key, event.character))
-
-    def action_help(self) -> None:
-        """The keys of the screen that is shown."""
-        from gpudoctor.tui.screens.help import HelpScreen
-
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(self.screen))
-
     def action_events(self) -> None:
         """All that the driver told since the start."""
         from gpudoctor.tui.screens.events import EventsScreen
@@ -160,7 +133,3 @@ class GpuDoctorApp(App[None]):
         """Hold the picture, or go on; the history goes on either way."""
         self.paused = not self.paused
         self._show()
-
-    def action_next_theme(self) -> None:
-        """The next of our themes."""
-        self.theme = following(self.theme)

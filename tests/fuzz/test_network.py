@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.routes import Routes
 from gpudoctor.history.prometheus import Prometheus, read_fleet
-from gpudoctor.render.fleet import ordered, table, total
+from gpudoctor.present.fleet import total_text
+from gpudoctor.render.fleet import ordered, table
 from gpudoctor.render.text import console
 from tests.builders import snapshot
 from tests.daemon.test_http import Running
@@ -103,7 +104,7 @@ def fleet_of(server) -> None:
     for order in ("trouble", "name", "free", "memory"):
         with screen.capture() as shown:
             screen.print(table(ordered(found.machines, order)))
-            screen.print(total(found))
+            screen.print(total_text(found))
         assert not {"\x1b]", "\x07", "\x9b"} & set(shown.get())
         assert "\x1b]" not in shown.get()
 

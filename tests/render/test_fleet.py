@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from gpudoctor.model.fleet import Fleet, FleetMachine
-from gpudoctor.render.fleet import ORDERS, ordered, table, total
+from gpudoctor.present.fleet import total_text
+from gpudoctor.render.fleet import ORDERS, ordered, table
 
 WELL = FleetMachine("well", True, 8, 0, 0, 0, 0.9, 70.0, 80.0, 5000.0, 70.0, 8, 0.0, 0, 0)
 IDLE = FleetMachine("idle", True, 8, 0, 2, 3, 0.1, 40.0, 80.0, 900.0, 35.0, 6, 2.0**30, 0, 0)
@@ -55,7 +56,7 @@ def test_the_table_says_what_is_wrong_and_unknown_is_no_zero():
 
 
 def test_the_fleet_is_summed_up():
-    text = total(Fleet(0.0, "http://x", ALL))
+    text = total_text(Fleet(0.0, "http://x", ALL))
     assert text == (
         "3 of 4 machines answer; 24 GPUs, 9 free; 6700 W; 1.0 GiB held by what is left over"
     )

@@ -21,6 +21,7 @@ from gpudoctor.present.processes import Order
 from gpudoctor.present.remarks import Remark, remarks
 from gpudoctor.present.verdicts import verdict_of
 from gpudoctor.tui.screens.live import LiveScreen
+from gpudoctor.tui.widgets.filter import FilterInput
 from gpudoctor.tui.widgets.graphs import Graphs, Series, tile
 from gpudoctor.tui.widgets.grid import Grid
 from gpudoctor.tui.widgets.keybar import KeyBar
@@ -33,15 +34,6 @@ _LEAST_PROCESS_ROWS = 8
 _LAST_LINES = 3
 _NO_PROCESS = "No process uses a GPU."
 _NO_MATCH = "No process matches the filter."
-
-
-class FilterInput(Input):
-    """The filter's words; the last line says how to leave it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "keep", key_display="Enter"),
-        Binding("escape", "screen.clear", "drop", key_display="Esc"),
-    ]
 
 
 class OverviewScreen(LiveScreen):
@@ -216,10 +208,14 @@ class OverviewScreen(LiveScreen):
         """Choose the column to sort by."""
         from gpudoctor.tui.screens.sort import SortScreen
 
-        self.app.push_screen(SortScreen(self._order), self._sorted)
+        order = self._order
+        choice = SortScreen(processes.COLUMNS, processes.SORT_KEYS, order.key, down=order.down)
+        self.app.push_screen(choice, self.action_sort_by)
 
-    def action_sort_by(self, key: str) -> None:
-        """Sort by this column; a second time turns the order round."""
+    def action_sort_by(self, key: str | None) -> None:
+        """Sort by this column, if one was chosen; a second time turns the order round."""
+        if key is None:
+            return
         order = (
             Order(key, not self._order.down) if key == self._order.key else processes.natural(key)
         )
@@ -229,11 +225,10 @@ class OverviewScreen(LiveScreen):
         """Turn the order round."""
         self._sorted(Order(self._order.key, not self._order.down))
 
-    def _sorted(self, order: Order | None) -> None:
-        if order is not None:
-            self._order = order
-            self._table.mark_sorted(order.key, order.down)
-            self.catch_up()
+    def _sorted(self, order: Order) -> None:
+        self._order = order
+        self._table.mark_sorted(order.key, order.down)
+        self.catch_up()
 
     def action_act(self) -> None:
         """Choose what to do to the tagged processes, or to the one under the cursor."""

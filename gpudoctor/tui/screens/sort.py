@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -10,39 +11,40 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from gpudoctor.present.processes import COLUMNS, SORT_KEYS, Order, natural
+from gpudoctor.present.columns import Column
 
 
-class SortScreen(ModalScreen[Order | None]):
-    """A list of columns; choosing the present one turns its order round."""
+class SortScreen(ModalScreen[str | None]):
+    """A list of columns; closes with the key of the chosen one, or with None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,f6", "dismiss(None)", "Back")]
 
-    def __init__(self, order: Order) -> None:
+    def __init__(
+        self, columns: Sequence[Column], keys: Sequence[str], key: str, *, down: bool
+    ) -> None:
         super().__init__()
-        self._order = order
+        titles = {column.key: column.title for column in columns}
+        self._choices = [(one, titles[one]) for one in keys]
+        self._present = key
+        self._down = down
 
     def compose(self) -> ComposeResult:
         """The columns that can be sorted by."""
-        titles = {column.key: column.title for column in COLUMNS}
-        options = [Option(self._label(key, titles[key]), id=key) for key in SORT_KEYS]
+        options = [Option(self._label(key, title), id=key) for key, title in self._choices]
         box = OptionList(*options, id="sort", compact=True)
         box.border_title = "Sort by"
         yield box
 
     def on_mount(self) -> None:
         """Begin at the present column."""
-        self.query_one(OptionList).highlighted = SORT_KEYS.index(self._order.key)
+        keys = [key for key, _ in self._choices]
+        self.query_one(OptionList).highlighted = keys.index(self._present)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take the choice back to the table."""
-        key = str(event.option.id)
-        if key == self._order.key:
-            self.dismiss(Order(key, not self._order.down))
-        else:
-            self.dismiss(natural(key))
+        self.dismiss(str(event.option.id))
 
     def _label(self, key: str, title: str) -> str:
-        if key != self._order.key:
+        if key != self._present:
             return f"  {title}"
-        return f"{'v' if self._order.down else '^'} {title}"
+        return f"{'v' if self._down else '^'} {title}"

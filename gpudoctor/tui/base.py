@@ -1,0 +1,55 @@
+"""What our applications have in common: themes, the keys of every screen, and typing ahead of a filter."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.widgets import Input
+
+from gpudoctor.present.glyphs import Glyphs
+from gpudoctor.tui.themes import THEMES, VARIABLES, following
+
+
+class BaseApp(App[None]):
+    """An application in our colours; subclasses bind the theme's key, so that it stands last."""
+
+    TITLE = "gpudoctor"
+    CSS_PATH = "app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,f10", "quit", "Quit", key_display="q"),
+        Binding("question_mark,f1", "help", "Help", key_display="?"),
+    ]
+
+    def __init__(self, theme: str, set_: Glyphs) -> None:
+        super().__init__()
+        for known in THEMES:
+            self.register_theme(known)
+        self.theme = theme
+        self.glyphs = set_
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """The colours that a theme may leave out."""
+        return VARIABLES
+
+    def on_mount(self) -> None:
+        """Borders, too, are drawn with what the terminal has."""
+        self.set_class(self.glyphs.plain, "plain-glyphs")
+
+    def on_key(self, event: events.Key) -> None:
+        """Give to the filter what was typed ahead of it: such keys went to the table before it opened."""
+        if event.is_printable and isinstance(self.focused, Input):
+            self.focused.post_message(events.Key(event.key, event.character))
+
+    def action_help(self) -> None:
+        """The keys of the screen that is shown."""
+        from gpudoctor.tui.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def action_next_theme(self) -> None:
+        """The next of our themes."""
+        self.theme = following(self.theme)
