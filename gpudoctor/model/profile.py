@@ -13,7 +13,8 @@ class RunFacts:
     not started, watched (it ran on), or running (the process was gone before it could say how it
     ended). `held_up_seconds` is what the profiler took, `cpu_wait_seconds` how long the main thread was
     ready to run but had no CPU, `cpu_seconds` what all threads of its process used, on `cpus` CPUs that
-    it may run on."""
+    it may run on: `cpu_cores` cores, `cpu_quota` CPUs' time by its control group (None: no limit), which
+    `local_ranks` processes of one job share."""
 
     program: tuple[str, ...]
     cwd: str
@@ -30,6 +31,10 @@ class RunFacts:
     cpu_wait_seconds: float | None = None
     cpu_seconds: float | None = None
     cpus: int | None = None
+    cpu_cores: int | None = None
+    cpu_quota: float | None = None
+    local_ranks: int | None = None
+    omp_num_threads: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

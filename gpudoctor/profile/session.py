@@ -146,6 +146,15 @@ class ThreadSeen(msgspec.Struct, frozen=True):
     site: Site = None
 
 
+class CpuSeen(msgspec.Struct, frozen=True):
+    """What the process may use of the machine's CPUs; `quota` in CPUs, None: no limit."""
+
+    cores: int | None = None
+    quota: float | None = None
+    local_ranks: int | None = None
+    omp_num_threads: str | None = None
+
+
 class Session(msgspec.Struct, frozen=True):
     """session.json of one run."""
 
@@ -169,6 +178,7 @@ class Session(msgspec.Struct, frozen=True):
     cpu_wait_seconds: float | None = None
     cpu_seconds: float | None = None
     cpus: int | None = None
+    cpu: CpuSeen = CpuSeen()
     torch: TorchSeen | None = None
     samples: SamplesSeen | None = None
     forwards: StepsSeen = StepsSeen()

@@ -166,6 +166,10 @@ def _run(session: Session, exit_code: int | None) -> RunFacts:
         cpu_wait_seconds=session.cpu_wait_seconds,
         cpu_seconds=session.cpu_seconds,
         cpus=session.cpus,
+        cpu_cores=session.cpu.cores,
+        cpu_quota=session.cpu.quota,
+        local_ranks=session.cpu.local_ranks,
+        omp_num_threads=session.cpu.omp_num_threads,
     )
 
 

@@ -10,10 +10,12 @@ from types import ModuleType
 from typing import Any, Dict, List, Optional
 
 from .calls import Calls
+from .cpus import cpu_facts
 from .forward import ForwardWatch
 from .growth import GrowthProbe
 from .imports import ImportWatch
 from .loader import LoaderWatch
+from .modules import ModuleWatch
 from .optimizer import OptimizerWatch
 from .sampler import Sampler, waited_for_cpu
 from .series import Steps
@@ -23,6 +25,10 @@ from .window import Window
 FORMAT = 1
 # Seconds after the import of torch for which an optimizer or a DataLoader may begin to give steps.
 _PATIENCE = 1.0
+
+
+def _beside(folder: str, options: Dict[str, Any]) -> List[Any]:
+    return [ModuleWatch(folder)] if options.get("modules") else []
 
 
 class Recorder:
@@ -39,6 +45,7 @@ class Recorder:
         self._started_at = time.time()
         self._wall: Optional[float] = None
         self._cpu: Optional[float] = None
+        self._cpu_facts = cpu_facts()
         self._ended: Dict[str, Any] = {"how": "running"}
         self._torch_error: Optional[str] = None
         self._torch_begun = self._torch_ready = 0.0
@@ -48,7 +55,7 @@ class Recorder:
         self.steps = Steps()
         self.batches = Steps()
         self.forwards = Steps()
-        self.window = Window(folder, options)
+        self.window = Window(folder, options, _beside(folder, options))
         self.growth = GrowthProbe()
         self.calls = Calls(folder) if options["calls"] else None
         self.loaders = LoaderWatch(self._after_batch)
@@ -205,6 +212,7 @@ class Recorder:
             "cpu_wait_seconds": self._waited(),
             "cpu_seconds": time.process_time() - self._all_cpu_begun,
             "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "cpu": self._cpu_facts,
             "held_up_seconds": self.steps.held_up,
             "ended": self._ended,
             "torch": torch_facts(sys.modules.get("torch"), self._torch_seconds, self._torch_error),

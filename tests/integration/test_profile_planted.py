@@ -44,6 +44,8 @@ def planted_line(script: Path) -> str:
         ("tiny_operators", "operators.small"),
         ("graph_growth", "memory.graph-kept"),
         ("loop_optimizer", "optimizer.for-loop"),
+        ("one_thread", "cpu.threads"),
+        ("many_threads", "cpu.threads"),
     ],
 )
 def test_the_first_finding_is_the_planted_one_and_names_its_line(name, finding):
