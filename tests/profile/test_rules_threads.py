@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gpudoctor.model.finding import Severity
 from gpudoctor.model.profile import DeviceTime, LoaderTime, OperatorTime, TorchFacts
 from gpudoctor.profile.rules.registry import findings
 from tests.profile.build import RUN, WINDOW, line, profile
@@ -57,8 +58,10 @@ def test_workers_keep_their_cores():
     assert seen(1, loaders=(LoaderTime(0.0, 100, 7),)) == ()
 
 
-def test_on_a_crowded_machine_more_threads_are_not_advised():
-    assert seen(1, run={"cpu_wait_seconds": 6.0}) == ()
+def test_on_a_crowded_machine_more_threads_promise_nothing():
+    (finding,) = seen(1, run={"cpu_wait_seconds": 6.0})
+    assert (finding.severity, finding.gain_seconds) == (Severity.INFO, None)
+    assert "6.00 s no core was free" in finding.evidence[-1]
 
 
 def test_more_threads_than_cpus_are_found():

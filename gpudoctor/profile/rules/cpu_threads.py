@@ -52,18 +52,21 @@ def _limits(run: RunFacts) -> tuple[float | None, float | None]:
 def _too_few(profile: Profile, window: Window, have: int, cores: int) -> Iterator[ProfileFinding]:
     run = profile.run
     long = _operator_seconds(window, LONG_OPERATOR_S)
-    crowded = (run.cpu_wait_seconds or 0.0) >= _CROWDED * run.wall_seconds
-    if 2 * have > cores or share(long, window) < LEAST_LONG or crowded or _on_device(profile):
+    if 2 * have > cores or share(long, window) < LEAST_LONG or _on_device(profile):
         return
+    waited = min(run.cpu_wait_seconds or 0.0, run.wall_seconds)
+    crowded = waited >= _CROWDED * run.wall_seconds
+    gain = min(1.0, share(long, window)) * loop_seconds(profile) * (1 - have / cores)
     yield ProfileFinding(
         id="cpu.threads",
-        severity=Severity.WARNING,
+        severity=Severity.INFO if crowded else Severity.WARNING,
         summary=f"torch computes with {count(have)} of {count(cores)} CPU cores.",
-        gain_seconds=min(1.0, share(long, window)) * loop_seconds(profile) * (1 - have / cores),
+        gain_seconds=None if crowded else gain,
         source_line=_line(profile),
         evidence=(
             _evidence(share(long, window), f" of {duration(LONG_OPERATOR_S)} or more"),
             *_environment(run),
+            *((f"but for {duration(waited)} no core was free even for that",) if crowded else ()),
         ),
         fix=Fix(_more(run, cores)),
         sources=_SOURCES,
