@@ -55,6 +55,13 @@ class NotifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """Many machines. `prometheus` is the address of the server that knows them."""
+
+    prometheus: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, with the defaults that hold where the file says nothing."""
 
@@ -62,6 +69,7 @@ class Settings:
     tui: TuiSettings = field(default_factory=TuiSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
+    fleet: FleetSettings = field(default_factory=FleetSettings)
 
 
 _GROUPS: dict[str, type[Any]] = {
@@ -69,6 +77,7 @@ _GROUPS: dict[str, type[Any]] = {
     "tui": TuiSettings,
     "serve": ServeSettings,
     "notify": NotifySettings,
+    "fleet": FleetSettings,
 }
 
 

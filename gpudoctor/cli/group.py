@@ -75,7 +75,7 @@ def gpudoctor(
         if look[name]:
             where = "" if name == "verbose" else " A command's own --json stands behind its name."
             raise click.UsageError(f"--{name} goes with --version.{where}", ctx)
-    ctx.obj = {"demo": demo, "replay": replay, "config": config}
+    ctx.obj = {"demo": demo, "replay": replay, "config": config, "ascii": look["ascii"]}
     if config is not None:
         # Also a command that needs no settings says when the file that was named is wrong.
         from pathlib import Path

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpudoctor import config as settings_file
+from gpudoctor.cli.painting import paint_on_stdout
 from gpudoctor.cli.sources import Machine, open_machine
 from gpudoctor.config import Settings
 from gpudoctor.nvml.api import NvmlUnavailableError
@@ -22,6 +23,7 @@ from gpudoctor.sampling.sampler import Sampler
 
 if TYPE_CHECKING:
     from gpudoctor.reclaim.watch import OrphanWatch
+    from gpudoctor.tui.screens.fleet import FleetSource
 
 _FIRST_LOOK_S = 10.0
 _STYLES: dict[Level, dict[str, Any]] = {
@@ -94,8 +96,8 @@ def _coloured(text: str, level: Level) -> str:
 
 
 def _live(machine: Machine, sampler: Sampler, settings: Settings, plain: bool) -> int:
-    # Warnings would be printed across the screen.
-    logging.getLogger("gpudoctor").addHandler(logging.NullHandler())
+    paint_on_stdout()
+    fleet = _fleet(settings)
     # The first look is taken while the UI is still being imported.
     sampler.start()
     watch = _watch(machine)
@@ -105,16 +107,25 @@ def _live(machine: Machine, sampler: Sampler, settings: Settings, plain: bool) -
         from gpudoctor.tui.themes import checked
 
         theme = checked(settings.tui.theme)
-        app = GpuDoctorApp(sampler, theme=theme, set_=glyphs(plain), watch=watch)
-        if not sys.stderr.isatty():
-            # Textual paints on stderr; where that goes to a file, the terminal is behind stdout.
-            sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
+        app = GpuDoctorApp(sampler, theme=theme, set_=glyphs(plain), watch=watch, fleet=fleet)
         watch.start()
         app.run()
     finally:
         watch.stop()
         sampler.stop()
     return app.return_code or 0
+
+
+def _fleet(settings: Settings) -> Callable[[], FleetSource] | None:
+    """What the key F asks, where a Prometheus was named."""
+    url = os.environ.get("GPUDOCTOR_PROMETHEUS") or settings.fleet.prometheus
+    if not url:
+        return None
+    from gpudoctor.cli.fleet import named, source_of
+
+    # Here, so that a mistake in the address is told before the screen is taken.
+    server = named(url, settings)
+    return lambda: source_of(server)
 
 
 def _watch(machine: Machine) -> OrphanWatch:

@@ -5,22 +5,29 @@ Screens other than the first are imported when they are opened, so that the firs
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import GpuProcess, ProcessKey
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import UNICODE, Glyphs
+from gpudoctor.present.parked import with_parked
 from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid, verdict_of
 from gpudoctor.tui.base import BaseApp
 from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived, VerdictFeed, VerdictsArrived
 from gpudoctor.tui.history import History
-from gpudoctor.tui.looking import next_look
+from gpudoctor.tui.looking import apart, next_look
+from gpudoctor.tui.parking import ParkedRows, parked_rows
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.screens.overview import OverviewScreen
 from gpudoctor.tui.themes import NAMES
+
+if TYPE_CHECKING:
+    from gpudoctor.tui.screens.fleet import FleetSource
 
 
 class GpuDoctorApp(BaseApp):
@@ -30,6 +37,7 @@ class GpuDoctorApp(BaseApp):
         Binding("e", "events", "Events"),
         Binding("E,f7", "environment", "Check", key_display="E"),
         Binding("v", "visible", "CUDA map"),
+        Binding("F", "fleet", "Fleet"),
         Binding("p", "pause", "Pause"),
         Binding("t", "next_theme", "Theme"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
@@ -42,6 +50,7 @@ class GpuDoctorApp(BaseApp):
         theme: str = NAMES[0],
         set_: Glyphs = UNICODE,
         watch: VerdictFeed | None = None,
+        fleet: Callable[[], FleetSource] | None = None,
     ) -> None:
         super().__init__(theme, set_)
         self.history = History()
@@ -52,6 +61,9 @@ class GpuDoctorApp(BaseApp):
         self.see = next_look(feed)
         self._feed = feed
         self._watch = watch
+        self._fleet = fleet
+        self._parked: ParkedRows = ()
+        self._asking_for_parked = False
         self._mailbox = Mailbox(lambda: self.post_message(SnapshotArrived()))
 
     def get_default_screen(self) -> OverviewScreen:
@@ -77,7 +89,22 @@ class GpuDoctorApp(BaseApp):
             return
         self.history.add(snapshot)
         if not self.paused:
-            self.snapshot = snapshot
+            self.snapshot = with_parked(snapshot, self._parked)
+            self._show()
+        # A recording's and the demo's processes are not this machine's.
+        if snapshot.source == "nvml" and not self._asking_for_parked:
+            self._asking_for_parked = True
+            apart(self, parked_rows, self._parked_known)
+
+    def _parked_known(self, came: ParkedRows | GpuDoctorError) -> None:
+        self._asking_for_parked = False
+        known = () if isinstance(came, GpuDoctorError) else came
+        newest = self._feed.latest
+        if known == self._parked:
+            return
+        self._parked = known
+        if newest is not None and not self.paused:
+            self.snapshot = with_parked(newest, known)
             self._show()
 
     def on_verdicts_arrived(self, event: VerdictsArrived) -> None:
@@ -128,6 +155,17 @@ class GpuDoctorApp(BaseApp):
 
         if not isinstance(self.screen, VisibleScreen):
             self.push_screen(VisibleScreen())
+
+    def action_fleet(self) -> None:
+        """Many machines, by their Prometheus."""
+        from gpudoctor.tui.screens.fleet import FleetScreen, MachineScreen
+
+        if self._fleet is not None and not isinstance(self.screen, FleetScreen | MachineScreen):
+            self.push_screen(FleetScreen(self._fleet()))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Many machines are offered only where a Prometheus was named."""
+        return action != "fleet" or self._fleet is not None
 
     def action_pause(self) -> None:
         """Hold the picture, or go on; the history goes on either way."""
