@@ -37,6 +37,7 @@ class Order:
     down: bool = True
 
 
+_STATES = {"zombie": Level.BAD, "parked": Level.NOTICE}
 _Value = float | str | None
 _SORTS: dict[str, Callable[[GpuProcess], _Value]] = {
     "pid": lambda process: process.pid,
@@ -114,11 +115,11 @@ def process_row(
         _busy(process.cpu_ratio),
         cell(units.gibibytes(process.host_memory_used_bytes, 2)),
         cell(units.age(None if process.started is None else now - process.started)),
-        verdict_cell(judged, settled=settled),
+        verdict_cell(judged, settled=settled or process.state == "parked"),
         Cell(" ".join(sorted({use.kind for use in process.gpus}))),
-        cell(units.text(process.state), Level.BAD if process.state == "zombie" else Level.PLAIN),
+        cell(units.text(process.state), _STATES.get(process.state or "", Level.PLAIN)),
         cell(units.text(process.parent_pid)),
-        Cell(command_line(process), Level.PLAIN if process.visible else Level.DIM),
+        _command(process),
     )
     return Row(row_key(process), cells)
 
@@ -157,6 +158,13 @@ def _span(run: list[int]) -> list[str]:
     if not run:
         return []
     return [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}"]
+
+
+def _command(process: GpuProcess) -> Cell:
+    # A narrow terminal has no room for the state.
+    if process.state == "parked":
+        return Cell(f"(parked) {command_line(process)}", Level.NOTICE)
+    return Cell(command_line(process), Level.PLAIN if process.visible else Level.DIM)
 
 
 def _user(process: GpuProcess) -> Cell:

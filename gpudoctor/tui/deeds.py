@@ -27,6 +27,14 @@ class Done:
     ok: bool = True
 
 
+class RefusedError(GpuDoctorError):
+    """Conditions stand in the way of a deed; `lines` tell which."""
+
+    def __init__(self, lines: tuple[Words, ...]) -> None:
+        super().__init__("conditions stand in the way")
+        self.lines = lines
+
+
 class Deed(Protocol):
     """Both functions take time and raise GpuDoctorError with the reason where it cannot be done."""
 
@@ -167,6 +175,8 @@ def _stack_lines(lines: Iterable[str]) -> Iterable[Words]:
 
 def failure(error: GpuDoctorError) -> tuple[Words, ...]:
     """Why something could not be done, as lines."""
+    if isinstance(error, RefusedError):
+        return error.lines
     lines = [line(error.message[:1].upper() + error.message[1:] + ".", Level.WARN)]
     if error.cause:
         lines.append(line(f"Cause: {error.cause}"))

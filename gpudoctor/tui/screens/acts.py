@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.present.explain import explanation
+from gpudoctor.present.parked import is_parked
 from gpudoctor.present.processes import command_line
 from gpudoctor.tui.deeds import Deed, EmptyCache, End, Stacks
 from gpudoctor.tui.screens.deed import DeedScreen
@@ -32,12 +33,22 @@ class Act:
     name: str
     words: str
     single: bool = True
+    # None: whether a process is parked makes no difference.
+    parked: bool | None = None
+
+    def fits(self, rows: Sequence[GpuProcess]) -> bool:
+        """Whether it can be done to all of these."""
+        return (len(rows) == 1 or not self.single) and all(
+            self.parked in (None, is_parked(row)) for row in rows
+        )
 
 
 ACTS = (
     Act("x", "explain", "why it is, or is not, left over"),
     Act("s", "stacks", "where its Python threads are (py-spy)"),
-    Act("c", "empty cache", "torch gives back what it keeps cached"),
+    Act("c", "empty cache", "torch gives back what it keeps cached", parked=False),
+    Act("p", "park", "its GPU memory to the host's, and it waits", single=False, parked=False),
+    Act("u", "unpark", "back to its GPUs", single=False, parked=True),
     Act("e", "end", "SIGINT, then SIGTERM, then SIGKILL", single=False),
     Act("i", "interrupt", "SIGINT, as Ctrl-C does", single=False),
     Act("t", "terminate", "SIGTERM", single=False),
@@ -63,7 +74,7 @@ class ActsScreen(ModalScreen[str | None]):
         options = [
             Option(f" {act.key}  {act.name:<12} {act.words}", id=act.key)
             for act in ACTS
-            if len(self._rows) == 1 or not act.single
+            if act.fits(self._rows)
         ]
         box = OptionList(*options, id="acts", compact=True, markup=False)
         first = self._rows[0]
@@ -81,7 +92,7 @@ class ActsScreen(ModalScreen[str | None]):
     def action_choose(self, key: str) -> None:
         """A letter chooses at once."""
         act = next(act for act in ACTS if act.key == key)
-        if len(self._rows) == 1 or not act.single:
+        if act.fits(self._rows):
             self.dismiss(key)
 
 
@@ -119,4 +130,8 @@ def _deed(doctor: Doctor, rows: Sequence[GpuProcess], key: str) -> Deed:
         return Stacks(rows[0])
     if key == "c":
         return EmptyCache(rows[0], doctor.newest, doctor.see)
+    if key in "pu":
+        from gpudoctor.tui.parking import Park, Unpark
+
+        return (Park if key == "p" else Unpark)(rows, doctor.newest, doctor.see)
     return cast(Deed, End(rows, _SIGNALS[key], doctor.newest, doctor.see))
