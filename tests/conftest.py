@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import os
 import signal
 
 from tests.cuda_sim.fixtures import cuda_sim
@@ -12,3 +13,6 @@ __all__ = ["cuda_sim", "fake_libcuda", "nvml_sim"]
 # inherited: the programs that tests interrupt or hang up would not notice.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# No test asks a daemon of this machine, or becomes the one that others ask, unless it means to.
+os.environ["GPUDOCTOR_SOCKET"] = "off"

@@ -14,8 +14,9 @@ from gpudoctor.config import NotifySettings
 from gpudoctor.daemon.inspector import Inspector
 from gpudoctor.daemon.journal import Journal
 from gpudoctor.daemon.ledger import Ledger
-from gpudoctor.daemon.listen import bind, bound, parse, release
+from gpudoctor.daemon.listen import Address, bind, bound, parse, release
 from gpudoctor.daemon.notify import Notifier
+from gpudoctor.daemon.place import own_place
 from gpudoctor.daemon.textfile import Textfile
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.history.database import default_path
@@ -87,10 +88,29 @@ def record(
     return [recorder.add], chosen
 
 
-def say_where(sockets: dict[str, socket.socket]) -> None:
-    """One line on stderr, where there is an address."""
+def say_where(sockets: dict[str, socket.socket], own: dict[Path, socket.socket]) -> None:
+    """A line on stderr for the addresses, and one for the own socket, where there are any."""
     if sockets:
         click.echo(f"Serving on {', '.join(sockets)}", err=True)
+    for path in own:
+        click.echo(f"gpudoctor's other commands ask it at {path}", err=True)
+
+
+def own_socket(stack: ExitStack, *, everybody: bool) -> dict[Path, socket.socket]:
+    """The socket that the other commands look for; without one they ask the driver themselves."""
+    path = own_place()
+    if path is None:
+        return {}
+    address = Address(path=path)
+    try:
+        path.parent.mkdir(mode=0o755 if everybody else 0o700, exist_ok=True)
+        listening = bind(address, everybody=everybody)
+    except (OSError, GpuDoctorError) as error:
+        why = error.cause if isinstance(error, GpuDoctorError) else error.strerror
+        logging.getLogger(__name__).warning("no socket for other commands at %s: %s", path, why)
+        return {}
+    stack.callback(release, address, listening)
+    return {path: listening}
 
 
 def listen(texts: tuple[str, ...], stack: ExitStack, *, secure: bool) -> dict[str, socket.socket]:

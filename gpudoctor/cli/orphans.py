@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from gpudoctor.cli.attach import attached_look, no_daemon
 from gpudoctor.cli.ending import end_and_watch, is_over, show, steps
 from gpudoctor.cli.sources import open_machine
 from gpudoctor.errors import ExitCode, GpuDoctorError
@@ -35,9 +37,17 @@ LOOK_S = 5.0
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.orphans/1)."
 )
+@no_daemon
 @click.pass_context
 def orphans(
-    ctx: click.Context, show_all: bool, window: float, ends: bool, yes: bool, as_json: bool
+    ctx: click.Context,
+    /,
+    show_all: bool,
+    window: float,
+    ends: bool,
+    yes: bool,
+    as_json: bool,
+    no_daemon: bool,
 ) -> None:
     """List what is left over on the GPUs: orphans and suspects, each with reasons and offers.
 
@@ -45,38 +55,51 @@ def orphans(
     """
     from gpudoctor.model.orphan import Verdict
     from gpudoctor.reclaim.looking import local_look, look_and_judge, played_look
-    from gpudoctor.sampling.collector import registered
-    from gpudoctor.sampling.sampler import Sampler
 
     played = bool(ctx.obj["demo"] or ctx.obj["replay"])
     if played and ends:
         raise GpuDoctorError("the processes of a simulated or recorded machine cannot be ended")
     report: KillReport | None = None
-    with open_machine(ctx.obj["demo"], ctx.obj["replay"]) as machine:
-        if machine.notice:
-            click.echo(machine.notice, err=True)
-        chosen = tuple(item for item in registered() if item.name in COLLECTORS)
-        sampler = Sampler(machine.nvml, machine.host, collectors=chosen, reopen=machine.reopen)
-        try:
-            judged = look_and_judge(
-                lambda: sampler.once(LOOK_S),
-                played_look if played else local_look,
-                window_s=window,
-                tell=lambda count: _tell(count, window),
-            )
-            found = [one for one in judged.orphans if one.verdict is Verdict.ORPHAN]
-            if not as_json:
-                _print(judged.orphans, show_all, judged.watched_seconds)
-            if ends:
-                report = _end(found, lambda: sampler.once(LOOK_S), yes=yes, quiet=as_json)
-        finally:
-            sampler.stop()
+    # Who ends processes looks for himself.
+    with _seeing(ctx, may_attach=not (played or ends or no_daemon)) as see:
+        judged = look_and_judge(
+            see,
+            played_look if played else local_look,
+            window_s=window,
+            tell=lambda count: _tell(count, window),
+        )
+        found = [one for one in judged.orphans if one.verdict is Verdict.ORPHAN]
+        if not as_json:
+            _print(judged.orphans, show_all, judged.watched_seconds)
+        if ends:
+            report = _end(found, see, yes=yes, quiet=as_json)
     if as_json:
         _print_json(judged.orphans, show_all, judged.watched_seconds, report)
     elif report is not None:
         show(report)
     if _left(found, report):
         ctx.exit(ExitCode.FINDINGS)
+
+
+@contextmanager
+def _seeing(ctx: click.Context, *, may_attach: bool) -> Iterator[Callable[[], Snapshot]]:
+    """A way to look at the GPUs: through the daemon where one can be used, else through the driver."""
+    from gpudoctor.sampling.collector import registered
+    from gpudoctor.sampling.sampler import Sampler
+
+    look = attached_look() if may_attach else None
+    if look is not None:
+        yield look
+        return
+    with open_machine(ctx.obj["demo"], ctx.obj["replay"]) as machine:
+        if machine.notice:
+            click.echo(machine.notice, err=True)
+        chosen = tuple(item for item in registered() if item.name in COLLECTORS)
+        sampler = Sampler(machine.nvml, machine.host, collectors=chosen, reopen=machine.reopen)
+        try:
+            yield lambda: sampler.once(LOOK_S)
+        finally:
+            sampler.stop()
 
 
 def _end(

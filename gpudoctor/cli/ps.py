@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpudoctor.cli.attach import attach, no_daemon
 from gpudoctor.cli.sources import Machine, open_machine
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gpudoctor.model.listing import Listing
     from gpudoctor.model.parked import Parked
 
@@ -38,25 +41,59 @@ LOOK_S = 5.0
     metavar="SECONDS",
     help="Print anew every so many seconds, until Ctrl-C.",
 )
+@no_daemon
 @click.pass_context
 def ps(
-    ctx: click.Context, /, as_json: bool, tree: bool, watch: float | None, **wanted: Any
+    ctx: click.Context,
+    /,
+    no_daemon: bool,
+    as_json: bool,
+    tree: bool,
+    watch: float | None,
+    **wanted: Any,
 ) -> None:
     """Show the processes on the GPUs: who holds which memory, and what is running.
 
-    Parked processes and memory that no listed process holds have rows of their own.
+    Parked processes and memory that no listed process holds have rows of their own. Where a daemon
+    (`gpudoctor serve`) runs, its latest look is shown, unless it is older than eight seconds.
     """
-    from gpudoctor.model.selection import select
-
-    with open_machine(ctx.obj["demo"], ctx.obj["replay"]) as machine:
+    demo, replay = ctx.obj["demo"], ctx.obj["replay"]
+    # Who watches wants to see each look, which the daemon takes only every few seconds.
+    may_attach = not (no_daemon or demo or replay or watch is not None)
+    attached = attach() if may_attach else None
+    if attached is not None:
+        client, snapshot = attached
+        if not as_json:
+            _say_whose(client.path, snapshot)
+        _tell(snapshot, True, as_json, tree, None, wanted)
+        return
+    with open_machine(demo, replay) as machine:
         if machine.notice:
             click.echo(machine.notice, err=True)
         for snapshot in _looks(machine, watch):
-            _check_gpus(snapshot, wanted["gpus"])
-            rows = select(snapshot.processes, **wanted)
-            listing = _listing(machine, snapshot, rows, tree=tree)
-            listing = _chosen(listing, wanted["users"], wanted["gpus"], wanted["name"])
-            _show(snapshot, listing, as_json=as_json, again=watch is not None, tree=tree)
+            _tell(snapshot, machine.reopen is not None, as_json, tree, watch, wanted)
+
+
+def _say_whose(path: Path, snapshot: Snapshot) -> None:
+    age = time.monotonic() - snapshot.monotonic
+    click.echo(f"Seen {age:.0f} s ago by the daemon at {path} (--no-daemon: look now).", err=True)
+
+
+def _tell(
+    snapshot: Snapshot,
+    live: bool,
+    as_json: bool,
+    tree: bool,
+    watch: float | None,
+    wanted: dict[str, Any],
+) -> None:
+    from gpudoctor.model.selection import select
+
+    _check_gpus(snapshot, wanted["gpus"])
+    rows = select(snapshot.processes, **wanted)
+    listing = _listing(live, snapshot, rows, tree=tree)
+    listing = _chosen(listing, wanted["users"], wanted["gpus"], wanted["name"])
+    _show(snapshot, listing, as_json=as_json, again=watch is not None, tree=tree)
 
 
 def _check_gpus(snapshot: Snapshot, gpus: Sequence[int]) -> None:
@@ -84,9 +121,7 @@ def _looks(machine: Machine, watch: float | None) -> Iterator[Snapshot]:
         sampler.stop()
 
 
-def _listing(
-    machine: Machine, snapshot: Snapshot, rows: Sequence[GpuProcess], *, tree: bool
-) -> Listing:
+def _listing(live: bool, snapshot: Snapshot, rows: Sequence[GpuProcess], *, tree: bool) -> Listing:
     """The rows with their origins. Of a played machine's pids this host knows nothing."""
     from msgspec.structs import replace
 
@@ -95,7 +130,6 @@ def _listing(
     from gpudoctor.model.listing import Listing, Origin, listed, listed_device
     from gpudoctor.model.selection import unlisted
 
-    live = machine.reopen is not None
     found = []
     for row in rows:
         if live and row.visible:

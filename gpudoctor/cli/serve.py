@@ -7,11 +7,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpudoctor.config import Settings, load
+
+if TYPE_CHECKING:
+    from gpudoctor.daemon.access import Access
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -33,9 +36,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     show_default=True,
     help="Give series of their own to so many processes, largest first.",
 )
+@click.option("--nvlink-links", is_flag=True, help="Give series of its own to each NVLink.")
 @click.option(
-    "--dcgm-names", is_flag=True, help="Give readings under the names of dcgm-exporter, too."
+    "--metrics-names",
+    type=click.Choice(["gpudoctor", "dcgm"]),
+    default="gpudoctor",
+    show_default=True,
+    help="dcgm: give readings under the names of dcgm-exporter, too.",
 )
+@click.option("--dcgm-names", is_flag=True, hidden=True, help="The same as --metrics-names dcgm.")
 @click.option(
     "--textfile",
     metavar="PATH",
@@ -102,6 +111,8 @@ class _Options:
     listen: tuple[str, ...]
     interval: float | None
     processes: int
+    nvlink_links: bool
+    metrics_names: str
     dcgm_names: bool
     textfile: Path | None
     inspect: float
@@ -114,6 +125,11 @@ class _Options:
     web_config: Path | None
     wait_for_driver: bool
 
+    @property
+    def dcgm(self) -> bool:
+        """Whether dcgm-exporter's names are wanted beside ours."""
+        return self.dcgm_names or self.metrics_names == "dcgm"
+
 
 def _settings(ctx: click.Context) -> Settings:
     config = ctx.obj["config"]
@@ -122,7 +138,7 @@ def _settings(ctx: click.Context) -> Settings:
 
 def _serve(ctx: click.Context, chosen: _Options) -> None:
     from gpudoctor.cli import assembly
-    from gpudoctor.daemon.access import Access, AccessFiles
+    from gpudoctor.daemon.access import AccessFiles
     from gpudoctor.daemon.ledger import Ledger
     from gpudoctor.daemon.notify import Notifier
     from gpudoctor.daemon.service import Service
@@ -137,7 +153,8 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
     ledger = Ledger(
         interval_s=chosen.interval or settings.serve.interval_seconds,
         process_rows=chosen.processes,
-        metrics=(*METRICS, *DCGM) if chosen.dcgm_names else METRICS,
+        link_rows=chosen.nvlink_links,
+        metrics=(*METRICS, *DCGM) if chosen.dcgm else METRICS,
     )
     notifier = Notifier()
     assembly.notify(settings.notify, ledger, notifier)
@@ -146,6 +163,8 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
     # Sockets and files are let go of first: the driver may hang while it is closed.
     with ExitStack() as machines, ExitStack() as stack:
         sockets = assembly.listen(addresses, stack, secure=access.context is not None)
+        # A made-up machine must not be taken for this one.
+        own = {} if made_up else assembly.own_socket(stack, everybody=_is_open(addresses, access))
         if chosen.textfile is not None:
             assembly.write_textfile(chosen.textfile, ledger, stack)
         sampler = None if chosen.wait_for_driver else assembly.open_sampler(ctx, ledger, machines)
@@ -165,4 +184,10 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
         service = Service(ledger, opener, readers, history=history, access=access, reread=reread)
         if sampler is not None:
             service.attach(sampler)
-        service.run(tuple(sockets.values()), lambda: assembly.say_where(sockets))
+        service.run((*sockets.values(), *own.values()), lambda: assembly.say_where(sockets, own))
+
+
+def _is_open(addresses: tuple[str, ...], access: Access) -> bool:
+    """Whether any user of this machine may ask already, by a port: then the own socket is no secret."""
+    guarded = access.token or access.users or access.context
+    return not guarded and any(not one.startswith("unix:") for one in addresses)

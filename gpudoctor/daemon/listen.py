@@ -52,14 +52,16 @@ def parse(text: str) -> Address:
     )
 
 
-def bind(address: Address) -> socket.socket:
-    """A listening socket.
+def bind(address: Address, *, everybody: bool = False) -> socket.socket:
+    """A listening socket; a UNIX socket is for its owner and group alone unless it is for everybody.
 
     Raises:
         GpuDoctorError: the address is taken, forbidden or unknown.
     """
     try:
-        return _bind_path(address.path) if address.path else _bind_port(address)
+        if address.path is None:
+            return _bind_port(address)
+        return _bind_path(address.path, 0o111 if everybody else 0o117)
     except OSError as error:
         taken = isinstance(error, FileExistsError) or "in use" in str(error)
         raise GpuDoctorError(
@@ -100,15 +102,15 @@ def _bind_port(address: Address) -> socket.socket:
     return listening
 
 
-def _bind_path(path: Path) -> socket.socket:
+def _bind_path(path: Path, umask: int) -> socket.socket:
     if path.exists():
         if not stat.S_ISSOCK(path.stat().st_mode) or _answers(path):
             raise FileExistsError(17, "in use")
         # A daemon that was killed leaves its socket behind; nobody listens there.
         path.unlink()
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Only the owner and the group may connect: users and command lines are no public matter.
-    before = os.umask(0o117)
+    # Usually only the owner and the group may connect: users and command lines are no public matter.
+    before = os.umask(umask)
     try:
         listening.bind(str(path))
         listening.listen(_BACKLOG)

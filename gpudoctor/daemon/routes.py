@@ -8,8 +8,10 @@ from pathlib import Path
 
 from gpudoctor import __version__
 from gpudoctor.daemon.archive import PATHS, Archive
+from gpudoctor.daemon.client import VERSION_HEADER
 from gpudoctor.daemon.http import Answer, Request, Response
 from gpudoctor.daemon.ledger import Ledger
+from gpudoctor.daemon.pace import Pace, parse_pace
 from gpudoctor.model.codec import envelope, to_builtins
 from gpudoctor.model.orphan import Verdict
 from gpudoctor.render.metrics.view import Inspection, View
@@ -40,9 +42,12 @@ class Routes:
     `waiting_for` says why there is no sample yet, if known.
     """
 
-    def __init__(self, ledger: Ledger, history: Path | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, history: Path | None = None, pace: Pace | None = None
+    ) -> None:
         self.waiting_for: str | None = None
         self._ledger = ledger
+        self._pace = pace
         self._table: dict[str, Answer] = {
             **dict.fromkeys(PATHS, Archive(history)),
             "/": self._index,
@@ -82,6 +87,12 @@ class Routes:
         return self._unready("no sample in time")
 
     def _snapshot(self, request: Request) -> Response:
+        try:
+            wanted = parse_pace(request.query)
+        except ValueError as error:
+            return Response(f"{error}\n".encode(), status=HTTPStatus.BAD_REQUEST)
+        if wanted is not None and self._pace is not None:
+            self._pace.ask(wanted)
         return self._sampled(request, "snapshot", _snapshot_body)
 
     def _processes(self, request: Request) -> Response:
@@ -92,7 +103,7 @@ class Routes:
             return self._unready("no sample yet")
         compressed = request.accepts("accept-encoding", "gzip")
         body = self._ledger.body(kind, compressed, make)
-        return Response(body, _JSON, headers=_coding(compressed))
+        return Response(body, _JSON, headers=_coding(compressed) | {VERSION_HEADER: __version__})
 
     def _findings(self, request: Request) -> Response:
         return self._inspected(request, "findings", _findings_body)

@@ -14,6 +14,7 @@ from pathlib import Path
 from gpudoctor.daemon.access import Access, Guard
 from gpudoctor.daemon.http import HttpServer, Request, Response
 from gpudoctor.daemon.ledger import Ledger
+from gpudoctor.daemon.pace import Pace
 from gpudoctor.daemon.routes import Routes
 from gpudoctor.daemon.supervisor import Supervisor
 from gpudoctor.errors import GpuDoctorError
@@ -49,7 +50,8 @@ class Service:
         self._open_sampler = open_sampler
         self._subscribers = (ledger.add, *subscribers)
         self._retry_s = retry_s
-        self._routes = Routes(ledger, history)
+        self._pace = Pace(ledger.interval_s)
+        self._routes = Routes(ledger, history, self._pace)
         self._access = access
         self._guard = Guard(access, self._routes)
         self._reread = reread
@@ -67,14 +69,16 @@ class Service:
     def keep_pace(self, interval_s: float) -> None:
         """Sample every `interval_s` seconds from the next sample on."""
         self._ledger.keep_pace(interval_s)
+        self._pace.usual_s = interval_s
         if self._sampler is not None:
-            self._sampler.interval_s = interval_s
+            self._sampler.interval_s = self._pace.now()
 
     def attach(self, sampler: Sampler) -> None:
         """Use a sampler that is open already."""
         self._sampler = sampler
         for subscriber in self._subscribers:
             sampler.subscribe(subscriber)
+        sampler.subscribe(lambda _: setattr(sampler, "interval_s", self._pace.now()))
         sampler.start()
 
     async def _run(self, listening: Sequence[socket.socket], started: Callable[[], None]) -> None:
