@@ -33,7 +33,11 @@ GONE = frozenset(
     }
 )
 MISSING = pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
-FAILURES = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError)
+# What the binding raises; its older releases have no class of their own for a library without a function.
+FAILURES: tuple[type[Exception], ...] = (
+    pynvml.NVMLError,
+    getattr(pynvml, "NVMLLibraryMismatchError", pynvml.NVMLError),
+)
 
 
 def code_of(error: Exception) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pynvml
 
@@ -22,15 +22,20 @@ def _lists() -> tuple[tuple[str, Callable[..., Any], Callable[..., Any]], ...]:
         (
             "compute",
             pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
-            pynvml.nvmlDeviceGetComputeRunningProcesses_v2,
+            _where_known("nvmlDeviceGetComputeRunningProcesses_v2"),
         ),
         (
             "graphics",
             pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3,
-            pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2,
+            _where_known("nvmlDeviceGetGraphicsRunningProcesses_v2"),
         ),
         ("mps", pynvml.nvmlDeviceGetMPSComputeRunningProcesses_v3, _no_older_list),
     )
+
+
+def _where_known(function: str) -> Callable[..., Any]:
+    """The binding's function; its older releases know only the newest of these lists."""
+    return cast("Callable[..., Any]", getattr(pynvml, function, _no_older_list))
 
 
 def _no_older_list(_handle: object) -> list[Any]:
