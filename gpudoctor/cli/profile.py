@@ -78,6 +78,7 @@ class _AsPython(click.Command):
 )
 @click.option("--shapes", is_flag=True, help="Record the operators' shapes in the trace.")
 @click.option("--no-operators", is_flag=True, help="Leave torch's profiler out.")
+@click.option("--no-modules", is_flag=True, help="Leave out the times of each nn.Module.")
 @click.option("--no-functions", is_flag=True, help="Leave out the sampling of Python functions.")
 @modes.options
 @click.pass_context
@@ -190,6 +191,7 @@ def _run(
             wait=collect["wait"],
             steps=collect["steps"],
             shapes=collect["shapes"],
+            modules=not collect["no_modules"],
         ),
         stdout_to_stderr=as_json,
     )

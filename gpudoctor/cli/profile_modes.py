@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 # Every rank traces these many, since each would choose another number by its own clock.
 _RANK_STEPS = 10
+_LEFT = ("session.json", "trace.json", "modules.json", "gpus.json", "stacks.raw", "rank.json")
 _NO_TORCH = "ModuleNotFoundError: No module named 'torch'"
 _OPTIONS = (
     click.option(
@@ -208,6 +209,7 @@ def run_ranks(
         wait=collect["wait"],
         steps=collect["steps"] or _RANK_STEPS,
         shapes=collect["shapes"],
+        modules=not collect["no_modules"],
         ranks=True,
     )
     with gpus_beside(folder, None):
@@ -256,7 +258,7 @@ def forget(folder: Path) -> None:
     from gpudoctor.profile.ranks import rank_folders
 
     for one in (folder, *rank_folders(folder).values()):
-        for name in ("session.json", "trace.json", "gpus.json", "stacks.raw", "rank.json"):
+        for name in _LEFT:
             (one / name).unlink(missing_ok=True)
 
 

@@ -155,6 +155,52 @@ class Window:
     steps: int
     seconds: float
     plain_step_seconds: float | None
+@dataclass(frozen=True, slots=True)
+class OperatorShape:
+    """An operator by the tensors it was given: their types, in torch's words, and their shapes (of a
+    TensorList, how many tensors). Times in seconds, without children."""
+
+    name: str
+    types: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    calls: int
+    self_cpu_seconds: float
+    self_device_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """A kernel on the GPU over the profiled window, and the operator that launched it (None: not seen)."""
+
+    name: str
+    operator: str | None
+    calls: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleTime:
+    """One nn.Module over the profiled window. `name` is its qualified name below `root`, the class of the
+    outermost module that was called ("" is that module itself), `kind` its own class. Self is without
+    the modules that it calls, total with them: its forward on the CPU, its backward by the operators that
+    its forward recorded, and the GPU's time of both; None where no backward, or no GPU, was seen.
+    Parameters are its own, each counted once in `root`; `output_bytes` is what a call returns."""
+
+    root: str
+    name: str
+    kind: str
+    calls: int
+    self_seconds: float
+    total_seconds: float
+    backward_self_seconds: float | None = None
+    backward_seconds: float | None = None
+    device_self_seconds: float | None = None
+    device_seconds: float | None = None
+    parameters: int | None = None
+    parameter_bytes: int | None = None
+    output_bytes: int | None = None
+
+
     paused_seconds: float
     operator_calls: int = 0
     operator_seconds: float = 0.0
@@ -280,3 +326,4 @@ class Profile:
     gpus: tuple[GpuUse, ...] = ()
     findings: tuple[ProfileFinding, ...] = ()
     notes: tuple[str, ...] = ()
+    modules: tuple[ModuleTime, ...] = ()

@@ -81,6 +81,7 @@ class Collect:
     # One session for each rank, and the same steps traced on all of them.
     ranks: bool = False
     calls: bool = False
+    modules: bool = True
     interval_seconds: float = 0.01
 
     def options(self, folder: Path) -> str:
@@ -94,6 +95,7 @@ class Collect:
                 "ranks": self.ranks,
                 "window": self.operators,
                 "calls": self.calls,
+                "modules": self.modules,
                 "sample": self.functions,
                 "interval": self.interval_seconds,
             }

@@ -43,6 +43,7 @@ class DeviceSeen(msgspec.Struct, frozen=True):
     memory_reserved_peak_bytes: int | None = None
     allocator_retries: int | None = None
     out_of_memory: int | None = None
+    capability: tuple[int, int] | None = None
 
 
 class TorchSeen(msgspec.Struct, frozen=True):
@@ -54,6 +55,9 @@ class TorchSeen(msgspec.Struct, frozen=True):
     cuda_version: str | None = None
     cudnn_version: int | None = None
     threads: int | None = None
+    matmul_tf32: bool | None = None
+    conv_tf32: bool | None = None
+    cudnn_benchmark: bool | None = None
     devices: tuple[DeviceSeen, ...] = ()
 
 
@@ -112,6 +116,9 @@ class WindowSeen(msgspec.Struct, frozen=True):
     ended: str | None = None
     error: str | None = None
     trace: str | None = None
+    modules: str | None = None
+    modules_why: str | None = None
+    hook_seconds: float = 0.0
 
 
 class GrowthSeen(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from gpudoctor.model.profile import (
     Growth,
     LoaderTime,
     MemoryPoint,
+    ModuleTime,
     OptimizerTime,
     Profile,
     RunFacts,
@@ -22,6 +23,7 @@ from gpudoctor.model.profile import (
     Window,
 )
 from gpudoctor.profile import stacks
+from gpudoctor.profile.modules import module_times, read_modules
 from gpudoctor.profile.rules.registry import findings
 from gpudoctor.profile.session import Session, Site, StepsSeen, TorchSeen, read_session
 from gpudoctor.profile.timeline import gpu_uses
@@ -51,7 +53,7 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         GpuDoctorError: there is no session that can be read.
     """
     session = read_session(folder)
-    window, note = _window(folder, session)
+    window, modules, note = _window(folder, session)
     profile = Profile(
         run=_run(session, exit_code),
         torch=None if session.torch is None else _torch(session.torch),
@@ -66,20 +68,33 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         threads=_threads(session),
         gpus=gpu_uses(folder),
         notes=tuple(text for text in (*_notes(session), *session.notes, note) if text),
+        modules=modules,
     )
     return replace(profile, findings=findings(profile))
 
 
-def _window(folder: Path, session: Session) -> tuple[Window | None, str | None]:
+def _window(
+    folder: Path, session: Session
+) -> tuple[Window | None, tuple[ModuleTime, ...], str | None]:
     seen = session.window
     if seen.state != "done" or seen.trace is None:
-        return None, _why_no_window(session)
+        return None, (), _why_no_window(session)
+    called = read_modules(folder) if seen.modules is not None else None
     try:
         trace = read_trace(folder / Path(seen.trace).name, session.pid, seen.ended_at_ns)
         window = window_of(trace, seen)
-        return replace(window, plain_step_seconds=_plain_step(session)), None
+        window = replace(window, plain_step_seconds=_plain_step(session))
+        modules = module_times(called, trace) if called is not None else ()
+        return window, modules, _why_no_modules(seen, modules)
     except GpuDoctorError as error:
-        return None, f"{error.message}: {error.cause}"
+        modules = module_times(called, None) if called is not None else ()
+        return None, modules, f"{error.message}: {error.cause}"
+
+
+def _why_no_modules(seen: WindowSeen, modules: tuple[ModuleTime, ...]) -> str | None:
+    if seen.modules_why is None:
+        return None
+    return f"{'Some modules are not timed' if modules else 'No modules'}: {seen.modules_why}."
 
 
 def _plain_step(session: Session) -> float | None:

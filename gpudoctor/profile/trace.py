@@ -5,8 +5,9 @@ from __future__ import annotations
 import mmap
 import stat
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,8 @@ _ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
 
 class _Arguments(msgspec.Struct, gc=False):
     external: int | None = msgspec.field(default=None, name="External id")
+    dims: Any = msgspec.field(default=None, name="Input Dims")
+    types: Any = msgspec.field(default=None, name="Input type")
 
 
 class Event(msgspec.Struct, gc=False):
@@ -31,6 +34,7 @@ class Event(msgspec.Struct, gc=False):
     tid: int | str = 0
     ts: float = 0.0
     dur: float = 0.0
+    id: int | str | None = None
     args: _Arguments | None = None
 
     @property
@@ -43,6 +47,23 @@ class Event(msgspec.Struct, gc=False):
         """The number that ties a kernel to the operator which launched it."""
         return None if self.args is None else self.args.external
 
+    @property
+    def tensors(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Type and shape of each tensor it was given, where shapes were recorded; of a list of tensors
+        their number."""
+        args = self.args
+        if args is None or not (isinstance(args.dims, list) and isinstance(args.types, list)):
+            return ()
+        return tuple(
+            (str(kind), _shape(dims))
+            for kind, dims in zip(args.types, args.dims, strict=False)
+            if isinstance(dims, list) and dims and not str(kind).startswith("Scalar")
+        )
+
+
+def _shape(dims: list[Any]) -> tuple[int, ...]:
+    return tuple(dims) if all(isinstance(one, int) for one in dims) else (len(dims),)
+
 
 class _Trace(msgspec.Struct, gc=False):
     events: list[Event] = msgspec.field(name="traceEvents")
@@ -51,12 +72,15 @@ class _Trace(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The events of a trace: the main thread's, those of all threads, the GPU's, and runtime calls."""
+    """The events of a trace: the main thread's, those of all threads, the GPU's, and runtime calls;
+    arrows (ph "s" and "f") tie the forward's operators to the backward's. Times count from `base_ns`."""
 
     main: list[Event]
     host: list[Event]
     device: list[Event]
     runtime: list[Event]
+    arrows: list[Event] = field(default_factory=list)
+    base_ns: int = 0
 
 
 def read_trace(path: Path, main_thread: int, until_ns: int = 0) -> Trace:
@@ -88,6 +112,8 @@ def read_trace(path: Path, main_thread: int, until_ns: int = 0) -> Trace:
         host=host,
         device=[event for event in events if event.cat in _ON_DEVICE],
         runtime=[event for event in events if event.cat in ("cuda_runtime", "cuda_driver")],
+        arrows=[event for event in whole.events if event.cat == "fwdbwd"],
+        base_ns=whole.base_ns,
     )
 
 

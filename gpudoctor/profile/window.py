@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from gpudoctor.model.profile import DeviceTime, OperatorTime, PhaseTime, Window
+from gpudoctor.model.profile import DeviceTime, PhaseTime, Window
 from gpudoctor.profile.communication import communication, merged, overlap, waits
+from gpudoctor.profile.kernels import kernel_times
+from gpudoctor.profile.operators import operator_shapes, operator_times
 from gpudoctor.profile.session import WindowSeen
 from gpudoctor.profile.trace import Event, Trace
 
@@ -15,6 +15,7 @@ _LOADER = "enumerate(DataLoader)#"
 _STEP = ("Optimizer.step#", "Optimizer.zero_grad#")
 _BACKWARD = "autograd::engine::"
 _SYNCS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy")
+_ALLOCATIONS = ("cudaMalloc", "cudaFree", "cuMemCreate", "cuMemRelease")
 _US = 1e-6
 Span = tuple[float, float]
 
@@ -36,18 +37,22 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
         busy = merged([*loader, *optimizer, *backward, *_spans(free)])
         talk = waits(trace)
         spent["communication"] = _covered(talk) - overlap(talk, busy) * _US
-    python = max(0.0, seen.seconds - sum(spent.values()))
+    # What the hooks on modules took is not the script's.
+    seconds = max(0.0, seen.seconds - seen.hook_seconds)
+    python = max(0.0, seconds - sum(spent.values()))
     return Window(
         first_step=seen.first_step,
         steps=seen.steps,
-        seconds=seen.seconds,
+        seconds=seconds,
         plain_step_seconds=seen.plain_step_seconds,
         paused_seconds=seen.open_seconds + seen.stop_seconds + seen.export_seconds,
         operator_calls=len(free),
         operator_seconds=spent["operators"],
         backward_operator_calls=sum(event.name.startswith(_BACKWARD) for event in trace.host),
         python_seconds=python,
-        operators=_operators(trace),
+        operators=operator_times(trace),
+        shapes=operator_shapes(trace),
+        kernels=kernel_times(trace),
         phases=tuple(PhaseTime(name, time) for name, time in {**spent, "python": python}.items()),
         device=_device(trace) if seen.device else None,
         communication_seconds=None if talked is None else talked.seconds,
@@ -94,43 +99,12 @@ def _outermost(main: list[Event], taken: list[Span]) -> Iterator[Event]:
         yield event
 
 
-@dataclass(slots=True)
-class _Sum:
-    calls: int = 0
-    cpu: float = 0.0
-    device: float = 0.0
-
-
-def _operators(trace: Trace) -> tuple[OperatorTime, ...]:
-    sums: dict[str, _Sum] = defaultdict(_Sum)
-    launched: dict[int, str] = {}
-    open_events: dict[int | str, list[Event]] = defaultdict(list)
-    for event in trace.host:
-        one = sums[event.name]
-        one.calls += 1
-        one.cpu += event.dur
-        if event.external is not None:
-            launched[event.external] = event.name
-        stack = open_events[event.tid]
-        while stack and stack[-1].end <= event.ts:
-            stack.pop()
-        if stack:
-            sums[stack[-1].name].cpu -= min(event.end, stack[-1].end) - event.ts
-        stack.append(event)
-    for event in trace.device:
-        name = launched.get(event.external) if event.external is not None else None
-        if name is not None:
-            sums[name].device += event.dur
-    on_device = bool(trace.device)
-    return tuple(
-        OperatorTime(name, one.calls, one.cpu * _US, one.device * _US if on_device else None)
-        for name, one in sorted(sums.items(), key=lambda item: -(item[1].cpu + item[1].device))
-    )[:200]
-
-
 def _device(trace: Trace) -> DeviceTime:
     kernels = [event for event in trace.device if event.cat == "kernel"]
     copies = [event for event in trace.device if event.cat == "gpu_memcpy"]
+    allocations = [
+        e for e in trace.runtime if e.name.startswith(_ALLOCATIONS) and "Host" not in e.name
+    ]
     return DeviceTime(
         busy_seconds=_covered(_spans(trace.device)),
         kernels=len(kernels),
@@ -139,4 +113,6 @@ def _device(trace: Trace) -> DeviceTime:
         copy_seconds=sum(event.dur for event in copies) * _US,
         pageable_copy_seconds=sum(e.dur for e in copies if "Pageable" in e.name) * _US,
         sync_seconds=sum(e.dur for e in trace.runtime if e.name.startswith(_SYNCS)) * _US,
+        allocation_calls=len(allocations),
+        allocation_seconds=sum(event.dur for event in allocations) * _US,
     )

@@ -52,6 +52,9 @@ class ForwardWatch:
         if threading.current_thread() is not threading.main_thread():
             return
         self._depth = max(0, self._depth - 1)
+        if sys.exc_info()[0] is not None:
+            # The forward failed, and torch goes through its hooks: none may be set or taken away now.
+            return
         # The hooks may have been set in the middle of a call: only the stack knows what is outermost.
         if self._depth == 0 and not _inside_another(sys._getframe(1)):
             self._on_call()

@@ -21,6 +21,7 @@ from .sampler import Sampler, waited_for_cpu
 from .series import Steps
 from .torch_facts import torch_facts
 from .window import Window
+from .workers import WorkerEntry
 
 FORMAT = 1
 # Seconds after the import of torch for which an optimizer or a DataLoader may begin to give steps.
@@ -58,7 +59,8 @@ class Recorder:
         self.window = Window(folder, options, _beside(folder, options))
         self.growth = GrowthProbe()
         self.calls = Calls(folder) if options["calls"] else None
-        self.loaders = LoaderWatch(self._after_batch)
+        looked_at_every = options["interval"] if options["sample"] else None
+        self.loaders = LoaderWatch(self._after_batch, WorkerEntry(folder, looked_at_every))
         self.optimizers = OptimizerWatch(self._after_step)
         self.forward = ForwardWatch(self._after_forward)
         self.sampler = Sampler(options["interval"], self._checkpoint) if options["sample"] else None

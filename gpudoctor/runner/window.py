@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 _LONG_ENOUGH = 1.0
 
@@ -25,9 +25,9 @@ def _quiet_kineto() -> Iterator[None]:
 
 class Window:
     """One profiled window. `after_step` drives it; `close` must be called before the interpreter ends,
-    for a profiler that still runs then crashes it."""
+    for a profiler that still runs then crashes it. `beside` are watchers that look as long as it does."""
 
-    def __init__(self, folder: str, options: Dict[str, Any]) -> None:
+    def __init__(self, folder: str, options: Dict[str, Any], beside: Sequence[Any] = ()) -> None:
         self._path = os.path.join(folder, "trace.json")
         self._wait: int = options["wait"]
         self._steps: Optional[int] = options["steps"]
@@ -35,6 +35,7 @@ class Window:
         # Several ranks: all must trace the same steps, so that no rank may begin by its own clock.
         self._together: bool = options.get("ranks", False)
         self._profiler: Any = None
+        self._beside = beside
         self._left = 0
         self._begun = 0.0
         self._unwrap: Optional[List[Any]] = None
@@ -65,6 +66,8 @@ class Window:
                 self._open(count, lengths)
         elif self.state == "active":
             self._left -= 1
+            for one in self._beside:
+                one.step()
             if self._left <= 0 or begun - self._begun > 10 * _LONG_ENOUGH:
                 self.close("done")
         else:
@@ -91,6 +94,8 @@ class Window:
             self._fail(error)
             return
         self._give_way(torch)
+        for one in self._beside:
+            one.open()
         self.state, self._left, self._begun = "active", steps, time.perf_counter()
         self.facts = {
             "first_step": count,
@@ -108,6 +113,8 @@ class Window:
         self.state = "done"
         ended, ended_at_ns = time.perf_counter(), time.time_ns()
         self._take_back()
+        for one in self._beside:
+            one.close()
         try:
             self._profiler.stop()
             stopped = time.perf_counter()
@@ -126,6 +133,8 @@ class Window:
             export_seconds=time.perf_counter() - stopped,
             trace=os.path.basename(self._path),
         )
+        for one in self._beside:
+            self.facts.update(one.write())
 
     def _fail(self, error: Exception) -> None:
         self.state = "failed"
