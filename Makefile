@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports format bench clean
+.PHONY: help run test lint types imports format bench docs clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -52,6 +52,10 @@ format: $(VENV)/.tested ## Put the code into its form
 
 bench: $(VENV)/.tested ## Measure against the peers, side by side
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+docs: $(VENV)/.tested ## Build the documentation as a site, into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open build/site/index.html" >&2
 
 clean: ## Remove what was made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache tests/nvml_sim/build
