@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gpudoctor.model.check import CheckOutcome, CheckReport, Outcome
+from gpudoctor.model.environment import InstalledTorch
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.model.orphan import Orphan, Reason, Verdict, Weight
 from gpudoctor.model.process import GpuUse, ProcessKey
@@ -14,8 +15,10 @@ from gpudoctor.model.readings import (
     MemoryReading,
     MigInstance,
     MigReading,
+    NvLink,
     NvLinkReading,
     PcieReading,
+    ThrottleReading,
     UtilizationReading,
 )
 from gpudoctor.model.snapshot import Device, DeviceState, GpuEvent, Snapshot
@@ -26,9 +29,18 @@ from tests.builders import AT, GIB, device, process, snapshot, uuid_of
 def rich_device() -> Device:
     return replace(
         device(),
-        gpm=GpmReading(0.8, 0.4, 0.3, 0.5, 0.0, 0.1, 0.0),
+        gpm=GpmReading(0.8, 0.4, 0.3, 0.5, 0.0, 0.1, 0.0, 0.05, 0.9),
         pcie=PcieReading(5, 16, 1e9, 4e9, 2),
-        nvlink=NvLinkReading(18, 18, 10**12, 10**12, 0, 0, 1),
+        nvlink=NvLinkReading(
+            18,
+            18,
+            10**12,
+            10**12,
+            0,
+            0,
+            1,
+            (NvLink(0, True, 6 * 10**10, 5 * 10**10), NvLink(1, False)),
+        ),
         health=HealthReading(
             True, 1, 0, 3, 0, 2, 1, False, True, 4, False, "gpu reset", True, "default", "completed"
         ),
@@ -47,7 +59,9 @@ def rich_device() -> Device:
             memory_clock_max_hertz=2.6e9,
             pcie_generation_max=5,
             pcie_width_max=16,
+            temperature_memory_max_celsius=95,
         ),
+        throttle=ThrottleReading(12.5, 0.0, 0.0, 3.25, 0.0),
     )
 
 
@@ -68,7 +82,13 @@ def rich_inspection() -> Inspection:
         CheckOutcome("ecc.recovery-action", Outcome.FOUND, 0.001, 1),
         CheckOutcome("xid.log", Outcome.NOT_APPLICABLE, 0.001),
     )
-    return Inspection(AT - 10, 0.02, (orphan,), CheckReport((finding,), outcomes, 0.01))
+    return Inspection(
+        AT - 10,
+        0.02,
+        (orphan,),
+        CheckReport((finding,), outcomes, 0.01),
+        InstalledTorch("3.11.7", "2.9.0+cu130", "13.0", None, "9.13.0.50"),
+    )
 
 
 def rich_snapshot() -> Snapshot:

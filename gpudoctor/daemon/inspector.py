@@ -15,7 +15,10 @@ from gpudoctor.checks.facts.machine import read_machine
 from gpudoctor.checks.registry import Check, registered
 from gpudoctor.checks.runner import run_checks
 from gpudoctor.daemon.ledger import Ledger
+from gpudoctor.host.installed import installed_torch
+from gpudoctor.host.interpreter import find
 from gpudoctor.model.check import CheckReport
+from gpudoctor.model.environment import InstalledTorch
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.reclaim.looking import local_look, played_look
@@ -28,6 +31,8 @@ _KNOWN = frozenset({"gpus", "driver", "machine", "kernel log"})
 _WINDOW_S = 900.0
 _KEPT_SNAPSHOTS = 128
 _FIRST_AFTER_S = 2.0
+# An environment changes with an installation, which nobody waits to see.
+_LOOK_AGAIN_S = 3600.0
 _ROOT = Path("/")
 _LOG = logging.getLogger(__name__)
 
@@ -48,6 +53,7 @@ class Inspector:
         self._seen: deque[Snapshot] = deque(maxlen=_KEPT_SNAPSHOTS)
         self._before: Look | None = None
         self._checks: tuple[Check, ...] = ()
+        self._installed: tuple[float, InstalledTorch | None] | None = None
         self._failed = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
@@ -69,7 +75,8 @@ class Inspector:
         begun = time.monotonic()
         report = self._check(snapshot)
         orphans = self._judge(snapshot)
-        return Inspection(time.time(), time.monotonic() - begun, orphans, report)
+        installed = self._environment(snapshot)
+        return Inspection(time.time(), time.monotonic() - begun, orphans, report, installed)
 
     def _run(self) -> None:
         wait = _FIRST_AFTER_S
@@ -103,6 +110,14 @@ class Inspector:
             kernel_log=read_kernel_log(_ROOT / "dev/kmsg", True),
         )
         return run_checks(self._checks, context)
+
+    def _environment(self, snapshot: Snapshot) -> InstalledTorch | None:
+        if snapshot.source != "nvml":
+            return None
+        now = time.monotonic()
+        if self._installed is None or now - self._installed[0] > _LOOK_AGAIN_S:
+            self._installed = now, installed_torch(find())
+        return self._installed[1]
 
     def _judge(self, snapshot: Snapshot) -> tuple[Orphan, ...]:
         host = local_look(snapshot) if snapshot.source == "nvml" else played_look(snapshot)

@@ -33,6 +33,7 @@ class Ledger:
         interval_s: float,
         deadline_s: float = 3.0,
         process_rows: int = 0,
+        link_rows: bool = False,
         metrics: tuple[Metric, ...] = METRICS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -47,7 +48,9 @@ class Ledger:
         self._started_at = time.time()
         self._lock = threading.Lock()
         self._arrived = float("-inf")
-        self._view = View(interval_seconds=interval_s, process_rows=process_rows)
+        self._view = View(
+            interval_seconds=interval_s, process_rows=process_rows, link_rows=link_rows
+        )
         self._owners = OwnerReader()
         self._fresh = FreshEvents()
         self._failed_at: dict[tuple[str, str], float] = {}
@@ -136,4 +139,11 @@ class Ledger:
             files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - half the cost of iterdir
         unrecorded = self.unrecorded() if self.unrecorded else None
         notified = self.notified() if self.notified else {}
-        return OwnCost(time.process_time(), resident, files, self._started_at, unrecorded, notified)
+        return OwnCost(
+            time.process_time(),
+            resident,
+            files,
+            self._started_at,
+            unrecorded,
+            notified,
+        )

@@ -32,6 +32,20 @@ class Toolkit:
     cuda_home_exists: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class InstalledTorch:
+    """The torch that lies in an interpreter's folders: what it was built with, not what it does.
+
+    `torch` is None where there is none; `cudnn` is that of NVIDIA's wheel, None where there is none.
+    """
+
+    python: str
+    torch: str | None = None
+    cuda: str | None = None
+    hip: str | None = None
+    cudnn: str | None = None
+
+
 class DriverKind(StrEnum):
     """Which kernel module is loaded."""
 

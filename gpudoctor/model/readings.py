@@ -28,6 +28,7 @@ class DeviceFacts(Value, frozen=True):
     pcie_generation_max: int | None = None
     pcie_width_max: int | None = None
     nvlink_count: int | None = None
+    temperature_memory_max_celsius: int | None = None
 
 
 class MemoryReading(Value, frozen=True):
@@ -77,6 +78,23 @@ class ClockReading(Value, frozen=True):
     reasons: tuple[str, ...] | None = None
 
 
+class ThrottleReading(Value, frozen=True):
+    """Seconds for which each reason has held the clocks down, as the driver counts them.
+
+    `thermal_seconds` is told only where software's and hardware's part are not told apart.
+    """
+
+    sw_power_cap_seconds: float | None = None
+    sync_boost_seconds: float | None = None
+    sw_thermal_seconds: float | None = None
+    hw_thermal_seconds: float | None = None
+    hw_power_brake_seconds: float | None = None
+    thermal_seconds: float | None = None
+    board_limit_seconds: float | None = None
+    low_utilization_seconds: float | None = None
+    reliability_seconds: float | None = None
+
+
 class PcieReading(Value, frozen=True):
     """The PCIe link: current generation and width, throughput in bytes per second, replays."""
 
@@ -87,8 +105,17 @@ class PcieReading(Value, frozen=True):
     replays: int | None = None
 
 
+class NvLink(Value, frozen=True):
+    """One link: whether it is up, and what went over it since the driver was loaded."""
+
+    link: int
+    active: bool | None = None
+    transmit_bytes: int | None = None
+    receive_bytes: int | None = None
+
+
 class NvLinkReading(Value, frozen=True):
-    """NVLink of the whole device: active links, cumulative data and errors."""
+    """NVLink of the whole device: active links, cumulative data and errors; then link by link."""
 
     links_active: int | None = None
     links_total: int | None = None
@@ -97,6 +124,7 @@ class NvLinkReading(Value, frozen=True):
     replay_errors: int | None = None
     recovery_errors: int | None = None
     crc_errors: int | None = None
+    links: tuple[NvLink, ...] = ()
 
 
 class HealthReading(Value, frozen=True):
@@ -130,6 +158,8 @@ class GpmReading(Value, frozen=True):
     fp64_active_ratio: float | None = None
     fp32_active_ratio: float | None = None
     fp16_active_ratio: float | None = None
+    integer_active_ratio: float | None = None
+    graphics_active_ratio: float | None = None
 
 
 class MigInstance(Value, frozen=True):

@@ -18,6 +18,7 @@ from gpudoctor.model.readings import (
     PcieReading,
     PowerReading,
     ThermalReading,
+    ThrottleReading,
     UtilizationReading,
 )
 from gpudoctor.model.values import Value
@@ -61,6 +62,7 @@ class Device(Value, frozen=True):
     health: HealthReading = msgspec.field(default_factory=HealthReading)
     gpm: GpmReading = msgspec.field(default_factory=GpmReading)
     mig: MigReading = msgspec.field(default_factory=MigReading)
+    throttle: ThrottleReading = msgspec.field(default_factory=ThrottleReading)
 
     @property
     def index(self) -> int:

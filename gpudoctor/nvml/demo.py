@@ -18,10 +18,12 @@ from gpudoctor.model.readings import (
     HealthReading,
     MemoryReading,
     MigReading,
+    NvLink,
     NvLinkReading,
     PcieReading,
     PowerReading,
     ThermalReading,
+    ThrottleReading,
     UtilizationReading,
 )
 from gpudoctor.model.snapshot import Device, DriverFacts, GpuEvent, HostReading, Snapshot
@@ -29,6 +31,7 @@ from gpudoctor.model.snapshot import Device, DriverFacts, GpuEvent, HostReading,
 GIB = 1024**3
 _TOTAL = 80 * GIB
 _RESERVED = 600 * 1024**2
+_LINKS = 18
 _XID_AFTER_S = 8.0
 _XID = 13
 _TRAIN = ("python", "train.py", "--model", "resnet50", "--batch-size", "256", "--amp")
@@ -78,15 +81,27 @@ def _device(index: int, elapsed_s: float) -> Device:
         thermal=ThermalReading(celsius, celsius + 8, None),
         clocks=ClockReading(clock, 2.619e9, clock, 1.5e9, 0 if busy > 0.02 else 8, reasons),
         pcie=PcieReading(5, 16, 1.2e9 * busy, 4.4e9 * busy, 0),
-        nvlink=NvLinkReading(
-            18, 18, int(elapsed_s * 9e9 * busy), int(elapsed_s * 9e9 * busy), 0, 0, 0
-        ),
+        nvlink=_nvlink(int(elapsed_s * 5e8 * busy)),
         health=HealthReading(
             True, 0, 0, 3 if hot else 0, 0, 0, 0, False, False, None, None, "none", True
         ),
-        gpm=GpmReading(busy * 0.82, busy * 0.41, busy * 0.33, busy * 0.52, 0.0, busy * 0.12, 0.0),
+        gpm=GpmReading(
+            busy * 0.82, busy * 0.41, busy * 0.33, busy * 0.52, 0.0, busy * 0.12, 0.0, 0.0, busy
+        ),
         mig=MigReading(False),
+        throttle=ThrottleReading(
+            sw_power_cap_seconds=elapsed_s * 0.4 if hot else 0.0,
+            sync_boost_seconds=0.0,
+            sw_thermal_seconds=0.0,
+            hw_thermal_seconds=elapsed_s * 0.9 if hot else 0.0,
+            hw_power_brake_seconds=0.0,
+        ),
     )
+
+
+def _nvlink(each: int) -> NvLinkReading:
+    links = tuple(NvLink(link, True, each, each) for link in range(_LINKS))
+    return NvLinkReading(_LINKS, _LINKS, _LINKS * each, _LINKS * each, 0, 0, 0, links)
 
 
 def _facts(index: int) -> DeviceFacts:
@@ -108,7 +123,8 @@ def _facts(index: int) -> DeviceFacts:
         memory_clock_max_hertz=2.619e9,
         pcie_generation_max=5,
         pcie_width_max=16,
-        nvlink_count=18,
+        nvlink_count=_LINKS,
+        temperature_memory_max_celsius=105,
     )
 
 

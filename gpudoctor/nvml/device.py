@@ -16,12 +16,14 @@ from gpudoctor.model.readings import (
     PcieReading,
     PowerReading,
     ThermalReading,
+    ThrottleReading,
     UtilizationReading,
 )
-from gpudoctor.nvml import facts, fields, health, mig
-from gpudoctor.nvml.calls import Group, ask, ratio, scaled
+from gpudoctor.nvml import facts, fields, health, links, mig
+from gpudoctor.nvml.calls import Group, ratio, scaled
 from gpudoctor.nvml.gpm import Gpm
 from gpudoctor.nvml.process_list import ProcessList
+from gpudoctor.nvml.throttle import Throttle
 
 _MHZ = 1e6
 _KIB = 1024
@@ -49,6 +51,7 @@ class Device:
         self._index = index
         self._processes = ProcessList(handle)
         self._gpm = Gpm(handle)
+        self._throttle = Throttle(handle)
         self._memory_v2 = True
 
     def facts(self) -> DeviceFacts:
@@ -140,6 +143,10 @@ class Device:
             reasons=None if mask is None else _reasons(mask),
         )
 
+    def throttle(self) -> ThrottleReading:
+        """How long each reason has held the clocks down."""
+        return self._throttle.read()
+
     def pcie(self) -> PcieReading:
         """The PCIe link. The throughput is measured inside the call, 20 ms each way."""
         group = Group()
@@ -158,8 +165,8 @@ class Device:
         return reading
 
     def nvlink(self) -> NvLinkReading:
-        """All links together."""
-        return _nvlink(self._handle)
+        """All links together, and each."""
+        return links.read(self._handle)
 
     def health(self) -> HealthReading:
         """ECC, remapping, retired pages, recommended recovery, modes."""
@@ -182,34 +189,3 @@ def _reasons(mask: int) -> tuple[str, ...]:
     named = tuple(name for bit, name in REASONS if mask & bit)
     rest = mask & ~sum(bit for bit, _ in REASONS)
     return named if not rest else (*named, f"0x{rest:x}")
-
-
-def _nvlink(handle: object) -> NvLinkReading:
-    count = fields.values_of(handle, (fields.NVLINK_COUNT,)).get(fields.NVLINK_COUNT)
-    if not count:
-        return NvLinkReading()
-    links = range(int(count))
-    states = [ask(pynvml.nvmlDeviceGetNvLinkState, handle, link) for link in links]
-    sent: list[fields.Field] = [(fields.NVLINK_TRANSMIT_KIB, link) for link in links]
-    received: list[fields.Field] = [(fields.NVLINK_RECEIVE_KIB, link) for link in links]
-    errors = (fields.NVLINK_REPLAY_ERRORS, fields.NVLINK_RECOVERY_ERRORS, fields.NVLINK_CRC_ERRORS)
-    values = fields.values_of(handle, (*sent, *received, *errors))
-    known = [state for state in states if state is not None]
-    return NvLinkReading(
-        links_active=sum(bool(state) for state in known) if known else None,
-        links_total=len(links),
-        transmit_bytes=_total(values, sent),
-        receive_bytes=_total(values, received),
-        replay_errors=_whole(values.get(fields.NVLINK_REPLAY_ERRORS)),
-        recovery_errors=_whole(values.get(fields.NVLINK_RECOVERY_ERRORS)),
-        crc_errors=_whole(values.get(fields.NVLINK_CRC_ERRORS)),
-    )
-
-
-def _total(values: dict[fields.Field, float | int], wanted: list[fields.Field]) -> int | None:
-    found = [values[field] for field in wanted if field in values]
-    return int(sum(found)) * _KIB if found else None
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)

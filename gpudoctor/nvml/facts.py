@@ -57,6 +57,9 @@ def read(handle: object, index: int) -> DeviceFacts:
         pcie_generation_max=ask(pynvml.nvmlDeviceGetMaxPcieLinkGeneration, handle),
         pcie_width_max=ask(pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle),
         nvlink_count=None if links is None else int(links),
+        temperature_memory_max_celsius=_threshold(
+            handle, pynvml.NVML_TEMPERATURE_THRESHOLD_MEM_MAX
+        ),
     )
 
 

@@ -23,6 +23,8 @@ _METRICS = (
     ("fp64_active_ratio", 11),
     ("fp32_active_ratio", 12),
     ("fp16_active_ratio", 13),
+    ("integer_active_ratio", 4),
+    ("graphics_active_ratio", 1),
 )
 # GPM calls of one process must not run at the same time, not even for different GPUs: concurrent
 # sampling has crashed processes (gpud's gpm.go; plazonic/nvidia_gpu_prometheus_exporter issue 7).

@@ -23,6 +23,7 @@ from gpudoctor.model.readings import (
     PcieReading,
     PowerReading,
     ThermalReading,
+    ThrottleReading,
     UtilizationReading,
 )
 from gpudoctor.model.recording import Recording
@@ -180,6 +181,10 @@ class ReplayDevice:
     def clocks(self) -> ClockReading:
         """Recorded clocks."""
         return self._now("clocks").clocks
+
+    def throttle(self) -> ThrottleReading:
+        """Recorded times of throttling."""
+        return self._now("throttle").throttle
 
     def pcie(self) -> PcieReading:
         """Recorded PCIe link."""

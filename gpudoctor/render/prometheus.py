@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import isnan
 
+from gpudoctor.render.metrics.machine import SERIES
 from gpudoctor.render.metrics.table import METRICS
 from gpudoctor.render.metrics.view import Kind, Metric, Reading, View
 from gpudoctor.units import printable
@@ -24,15 +25,22 @@ def exposition(
 ) -> bytes:
     """`view` as the body of a scrape. A reading that is None has no series."""
     lines: list[str] = []
+    heads = 0
+    counted: int | None = None
     for metric in metrics:
         rows = [
             _row(metric, labels, value)
             for labels, value in metric.read(view)
             if value is not None and not isnan(value)
         ]
+        if metric is SERIES:
+            counted, rows = len(lines) + 1, [""]
         if rows:
             lines += _head(metric, openmetrics)
             lines += rows
+            heads += 1
+    if counted is not None:
+        lines[counted + 1] = _row(SERIES, (), len(lines) - 2 * heads)
     if openmetrics:
         lines.append("# EOF")
     # A name of a process may hold a lone surrogate, which has no bytes of its own.

@@ -13,6 +13,7 @@ from gpudoctor.model.readings import (
     PcieReading,
     PowerReading,
     ThermalReading,
+    ThrottleReading,
     UtilizationReading,
 )
 from gpudoctor.nvml.api import NvmlDevice
@@ -47,6 +48,12 @@ def thermal(device: NvmlDevice) -> ThermalReading:
 def clocks(device: NvmlDevice) -> ClockReading:
     """Clocks, performance state and the reasons why clocks are held down."""
     return device.clocks()
+
+
+@collector("throttle", period_s=5.0)
+def throttle(device: NvmlDevice) -> ThrottleReading:
+    """How long each reason has held the clocks down, as the driver counts it."""
+    return device.throttle()
 
 
 @collector("gpm")

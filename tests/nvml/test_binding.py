@@ -11,11 +11,12 @@ from gpudoctor.nvml.api import (
     NvmlUnavailableError,
 )
 from gpudoctor.nvml.binding import open_nvml
+from gpudoctor.nvml.throttle import ids_of as throttle_ids
 from tests.nvml_sim.presets import FIRST_PID, GIB, MIB, mig_a100, mixed, one_rtx3090
 
 GROUPS = (
     "memory", "utilization", "power", "thermal", "clocks",
-    "pcie", "nvlink", "health", "gpm", "mig", "processes",
+    "throttle", "pcie", "nvlink", "health", "gpm", "mig", "processes",
 )  # fmt: skip
 
 
@@ -114,6 +115,47 @@ def test_nvlink_sums_all_links_and_counts_those_that_are_up(nvml_sim, driver, gp
     assert (nvlink.links_active, nvlink.links_total) == (17, 18)
     assert nvlink.transmit_bytes == 18 * 100 * 1024
     assert nvlink.receive_bytes > 0
+    assert [link.active for link in nvlink.links[2:5]] == [True, False, True]
+    assert {link.transmit_bytes for link in nvlink.links} == {100 * 1024}
+
+
+def test_the_bytes_that_nvlink_5_counts_are_read_where_there_are_no_kib(nvml_sim, driver, gpu):
+    gpu.update({"nvlink.tx_kib": None, "nvlink.rx_kib": None})
+    gpu.update({"nvlink.tx_bytes": 1001, "nvlink.4.tx_bytes": 5, "nvlink.rx_bytes": 7})
+    nvml_sim.save()
+    nvlink = driver.device(0).nvlink()
+    assert (nvlink.transmit_bytes, nvlink.receive_bytes) == (17 * 1001 + 5, 18 * 7)
+    assert nvlink.links[4].transmit_bytes == 5
+
+
+def test_the_driver_tells_for_how_long_each_reason_has_slowed_the_gpu_down(nvml_sim, driver, gpu):
+    gpu.update({"violation.0": 1_500_000_000, "violation.1": 9_000_000_000})
+    gpu.update({"violation.sw_thermal": 0, "violation.hw_thermal": 8_000_000_000})
+    nvml_sim.save()
+    throttle = driver.device(0).throttle()
+    assert throttle.sw_power_cap_seconds == pytest.approx(1.5)
+    assert (throttle.sw_thermal_seconds, throttle.hw_thermal_seconds) == (0, pytest.approx(8))
+    assert throttle.hw_power_brake_seconds is None
+    # The parts are told, so the whole would count the same time twice.
+    assert throttle.thermal_seconds is None
+
+
+def test_a_driver_that_does_not_split_thermal_time_tells_it_whole(nvml_sim):
+    nvml_sim.machine.driver_version = "570.211.01"
+    nvml_sim.machine.gpus[0].update({"violation.1": 9_000_000_000, "violation.hw_thermal": 1})
+    nvml_sim.save()
+    opened = open_nvml()
+    throttle = opened.device(0).throttle()
+    opened.close()
+    assert (throttle.thermal_seconds, throttle.hw_thermal_seconds) == (pytest.approx(9), None)
+
+
+@pytest.mark.parametrize(
+    ("driver_version", "first"),
+    [("580.95.05", 269), ("615.10", 269), ("575.51.03", 251), ("570.86", None), (None, None)],
+)
+def test_counters_are_asked_for_under_the_ids_that_they_have_in_this_driver(driver_version, first):
+    assert throttle_ids(driver_version).get("sw_thermal_seconds") == first
 
 
 def test_health_reads_ecc_rows_and_the_recommended_recovery(nvml_sim, driver, gpu):
@@ -225,7 +267,7 @@ def test_an_answer_that_there_is_no_such_value_leaves_none(nvml_sim, driver, gro
     nvml_sim.machine.clear_faults()
     nvml_sim.machine.fault("*", code, gpu=1)
     reading = getattr(device, group)()
-    assert all(getattr(reading, name) is None for name in reading.__struct_fields__)
+    assert all(getattr(reading, name) in (None, ()) for name in reading.__struct_fields__)
 
 
 @pytest.mark.parametrize("code", [7, 10, 16, 17, 20, 999, 12345])

@@ -26,7 +26,7 @@ The file holds rows `key value`. A device's keys start with `gpu.I.`, a MIG devi
     gpu.I.ecc.{current,pending,default}, gpu.I.ecc.{corrected,uncorrected}.{volatile,aggregate}[.dram|…]
     gpu.I.rows.{corrected,uncorrected,pending,failure}, gpu.I.retired.{single_bit,double_bit,pending}
     gpu.I.fabric.{state,status,clique,health_mask}, gpu.I.recovery_action, gpu.I.gpm.supported
-    gpu.I.gpm.ID, gpu.I.field.ID[.SCOPE], gpu.I.violation.POLICY, gpu.I.topology.J, gpu.I.cpu_affinity
+    gpu.I.gpm.ID, gpu.I.field.ID[.SCOPE], gpu.I.violation.POLICY (ns), gpu.I.topology.J, gpu.I.cpu_affinity
     gpu.I.mig.{current,pending,max}, gpu.I.mig.J.{uuid,name,gi,ci,multiprocessors,gpu_slices,…}
     gpu.I.processes.error                               the process lists fail with this code
 

@@ -77,7 +77,15 @@ def test_openmetrics_takes_counters_that_are_not_named_so():
 
 
 def test_the_daemon_gives_them_beside_its_own_names_when_asked():
-    with serving("--interval", "0.2", "--dcgm-names") as daemon:
+    with serving("--interval", "0.2", "--metrics-names", "dcgm", "--nvlink-links") as daemon:
         text = daemon.wait_for("DCGM_FI_DEV_GPU_UTIL{")
         assert text.count("DCGM_FI_DEV_GPU_UTIL{") == 8
         assert text.count("gpudoctor_gpu_utilization_ratio{") == 8
+        assert text.count("gpudoctor_gpu_nvlink_link_up{") == 8 * 18
+        found = len([line for line in text.splitlines() if not line.startswith("#")])
+        assert f"\ngpudoctor_series {found}\n" in text
+
+
+def test_the_older_spelling_of_the_option_means_the_same():
+    with serving("--interval", "0.2", "--dcgm-names") as daemon:
+        daemon.wait_for("DCGM_FI_DEV_GPU_UTIL{")

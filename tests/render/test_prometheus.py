@@ -46,14 +46,18 @@ def full_view() -> View:
         100: Owner("4711", "0f1e2d3c-0000-4000-8000-000000000001", "0123456789ab"),
         101: Owner(container="ba9876543210"),
     }
-    shot = snapshot(rich, processes=(used, boxed), collectors=(outcome,), duration_seconds=0.03)
+    plain = device(1)  # not in MIG mode
+    shot = snapshot(
+        rich, plain, processes=(used, boxed), collectors=(outcome,), duration_seconds=0.03
+    )
     totals = Totals(7, {(uuid_of(0), 79): XidTotal(2, AT - 5)}, {(uuid_of(0), "pcie"): 0})
     own = OwnCost(
         1.5, 30_000_000, 12, AT - 100, 0, {("webhook", "sent"): 3, ("webhook", "lost"): 1}
     )
     return View(
-        shot, True, totals, own, 5.0, process_rows=10, inspection=rich_inspection(), owners=owners
-    )
+        shot, True, totals, own, 5.0, process_rows=10, inspection=rich_inspection(), owners=owners,
+        link_rows=True,
+    )  # fmt: skip
 
 
 def series(view: View, name: str) -> list[str]:
@@ -106,6 +110,13 @@ def test_an_openmetrics_counter_is_named_without_its_suffix_and_the_body_has_an_
     assert text.endswith("# EOF\n")
 
 
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_the_body_tells_how_many_series_it_has(openmetrics):
+    lines = exposition(full_view(), openmetrics=openmetrics).decode().splitlines()
+    rows = [line for line in lines if not line.startswith("#")]
+    assert f"gpudoctor_series {len(rows)}" in rows
+
+
 def test_no_series_comes_twice():
     keys = [
         line.rsplit(" ", 1)[0]
@@ -113,6 +124,26 @@ def test_no_series_comes_twice():
         if not line.startswith("#")
     ]
     assert len(keys) == len(set(keys))
+
+
+def test_single_links_have_series_only_where_they_are_asked_for():
+    view = replace(full_view(), link_rows=False)
+    assert series(view, "gpudoctor_gpu_nvlink_link_up") == []
+    assert len(series(full_view(), "gpudoctor_gpu_nvlink_link_up")) == 2
+
+
+def test_memory_that_no_listed_process_holds_is_told_and_never_below_zero():
+    lean = device(memory=MemoryReading(80 * GIB, 12 * GIB, 68 * GIB))
+    [line] = series(view_of(lean, processes=(process(),)), "gpudoctor_gpu_unlisted_memory_bytes")
+    assert line.endswith(f" {2 * GIB}")
+    much = process(used=13 * GIB)
+    [line] = series(view_of(lean, processes=(much,)), "gpudoctor_gpu_unlisted_memory_bytes")
+    assert line.endswith(" 0")
+
+
+def test_a_process_whose_memory_is_not_told_leaves_the_unlisted_memory_unknown():
+    view = view_of(device(), processes=(process(), process(101, used=None)))
+    assert series(view, "gpudoctor_gpu_unlisted_memory_bytes") == []
 
 
 def test_a_reading_that_the_gpu_does_not_give_has_no_series():

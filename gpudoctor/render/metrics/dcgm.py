@@ -2,7 +2,7 @@
 
 For dashboards and alerts that were made for dcgm-exporter. Names and labels are those of its
 etc/default-counters.csv and of its output; what NVML does not give in the same meaning is left out:
-the vGPU licence, the NVLink bandwidth and the graphics engine's activity.
+the vGPU licence and the NVLink bandwidth.
 """
 
 from __future__ import annotations
@@ -131,6 +131,11 @@ DCGM: tuple[Metric, ...] = (
         "DEV_ROW_REMAP_FAILURE",
         "1 when a row could not be replaced.",
         lambda it: it.health.remap_failed,
+    ),
+    _named(
+        "PROF_GR_ENGINE_ACTIVE",
+        "Share of time in which the graphics or compute engine was busy.",
+        lambda it: it.gpm.graphics_active_ratio,
     ),
     _named(
         "PROF_PIPE_TENSOR_ACTIVE",

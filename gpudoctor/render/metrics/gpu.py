@@ -1,4 +1,4 @@
-"""Metrics of one GPU: how busy, how full, how hot, how fast, how connected.
+"""Metrics of one GPU: how busy, how full, how hot, how fast.
 
 Base units, ratios from 0 to 1, `_total` on what only grows.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpudoctor.model.snapshot import Device
 from gpudoctor.render.metrics.make import gpu, gpu_by, gpu_total
-from gpudoctor.render.metrics.view import Metric, MetricGroup, Reading, Sample, View
+from gpudoctor.render.metrics.view import Metric, MetricGroup, Sample, View
 
 # NVML's clock-event reasons; one that is not in force is 0, so that a graph has a line to show.
 CLOCK_EVENT_REASONS: tuple[str, ...] = (
@@ -31,11 +30,6 @@ def _reasons(view: View) -> Iterator[Sample]:
         if held is not None:
             for reason in dict.fromkeys(CLOCK_EVENT_REASONS + held):
                 yield (device.uuid, reason), reason in held
-
-
-def _links(device: Device) -> Reading:
-    total = device.nvlink.links_total
-    return device.facts.nvlink_count if total is None else total
 
 
 UTILIZATION = MetricGroup(
@@ -80,7 +74,13 @@ UTILIZATION = MetricGroup(
                 "fp64": lambda it: it.gpm.fp64_active_ratio,
                 "fp32": lambda it: it.gpm.fp32_active_ratio,
                 "fp16": lambda it: it.gpm.fp16_active_ratio,
+                "integer": lambda it: it.gpm.integer_active_ratio,
             },
+        ),
+        gpu(
+            "graphics_engine_active_ratio",
+            "Share of time in which the graphics or compute engine was busy (GPM, Hopper+).",
+            lambda it: it.gpm.graphics_active_ratio,
         ),
         gpu(
             "dram_active_ratio",
@@ -154,6 +154,11 @@ POWER = MetricGroup(
             "GPU temperature at which the board switches itself off.",
             lambda it: it.facts.temperature_shutdown_celsius,
         ),
+        gpu(
+            "memory_temperature_max_celsius",
+            "Memory temperature at which the hardware slows the clocks down.",
+            lambda it: it.facts.temperature_memory_max_celsius,
+        ),
         gpu("fan_ratio", "Fan speed as a share of its maximum.", lambda it: it.thermal.fan_ratio),
         gpu_by(
             "clock_hertz",
@@ -182,70 +187,28 @@ POWER = MetricGroup(
             ("uuid", "reason"),
             _reasons,
         ),
+        gpu_by(
+            "clock_event_seconds_total",
+            "Time for which a reason has held the clocks down, as the driver counts it, also between"
+            " samples. thermal is told where it is not split into software's and hardware's.",
+            "reason",
+            {
+                "sw_power_cap": lambda it: it.throttle.sw_power_cap_seconds,
+                "sw_thermal_slowdown": lambda it: it.throttle.sw_thermal_seconds,
+                "hw_thermal_slowdown": lambda it: it.throttle.hw_thermal_seconds,
+                "hw_power_brake_slowdown": lambda it: it.throttle.hw_power_brake_seconds,
+                "sync_boost": lambda it: it.throttle.sync_boost_seconds,
+                "thermal": lambda it: it.throttle.thermal_seconds,
+                "board_limit": lambda it: it.throttle.board_limit_seconds,
+                "low_utilization": lambda it: it.throttle.low_utilization_seconds,
+                "reliability": lambda it: it.throttle.reliability_seconds,
+            },
+            "counter",
+        ),
         gpu(
             "performance_state",
             "Performance state: 0 is the fastest, 15 the slowest.",
             lambda it: it.clocks.performance_state,
-        ),
-    ),
-)
-
-LINKS = MetricGroup(
-    "PCIe and NVLink",
-    (
-        gpu(
-            "pcie_generation",
-            "PCIe generation of the link now; an idle GPU lowers it.",
-            lambda it: it.pcie.generation,
-        ),
-        gpu("pcie_width", "PCIe lanes of the link now.", lambda it: it.pcie.width),
-        gpu(
-            "pcie_generation_max",
-            "Highest PCIe generation that GPU and slot can do.",
-            lambda it: it.facts.pcie_generation_max,
-        ),
-        gpu(
-            "pcie_width_max",
-            "Most PCIe lanes that GPU and slot can do.",
-            lambda it: it.facts.pcie_width_max,
-        ),
-        gpu(
-            "pcie_transmit_bytes_per_second",
-            "Data that the GPU sends over PCIe.",
-            lambda it: it.pcie.transmit_bytes_per_second,
-        ),
-        gpu(
-            "pcie_receive_bytes_per_second",
-            "Data that the GPU receives over PCIe.",
-            lambda it: it.pcie.receive_bytes_per_second,
-        ),
-        gpu_total(
-            "pcie_replays_total",
-            "PCIe packets that were sent again.",
-            lambda it: it.pcie.replays,
-        ),
-        gpu("nvlink_links", "NVLinks that the GPU has.", _links),
-        gpu("nvlink_links_active", "NVLinks that are up.", lambda it: it.nvlink.links_active),
-        gpu_total(
-            "nvlink_transmit_bytes_total",
-            "Data sent over all NVLinks.",
-            lambda it: it.nvlink.transmit_bytes,
-        ),
-        gpu_total(
-            "nvlink_receive_bytes_total",
-            "Data received over all NVLinks.",
-            lambda it: it.nvlink.receive_bytes,
-        ),
-        gpu_by(
-            "nvlink_errors_total",
-            "Errors of all NVLinks.",
-            "error",
-            {
-                "replay": lambda it: it.nvlink.replay_errors,
-                "recovery": lambda it: it.nvlink.recovery_errors,
-                "crc": lambda it: it.nvlink.crc_errors,
-            },
-            "counter",
         ),
     ),
 )

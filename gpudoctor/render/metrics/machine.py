@@ -42,6 +42,13 @@ def _driver_info(view: View) -> Iterator[Sample]:
         yield (driver.version, driver.nvml_version or "", _pair(driver.cuda_version)), 1
 
 
+def _environment(view: View) -> Iterator[Sample]:
+    found = view.inspection.installed if view.inspection else None
+    if found is not None:
+        builds = (found.torch or "", found.cuda or "", found.hip or "", found.cudnn or "")
+        yield (found.python, *builds), 1
+
+
 def _build_info(view: View) -> Iterator[Sample]:
     source = view.snapshot.source if view.snapshot else ""
     yield (__version__, platform.python_version(), source), 1
@@ -134,6 +141,8 @@ HOST = MetricGroup(
     ),
 )
 
+# Only who writes the body can count its series, and does.
+SERIES = Metric("gpudoctor_series", "gauge", "Series in this body.", (), lambda _: ())
 SAMPLING = MetricGroup(
     "The daemon",
     (
@@ -151,6 +160,14 @@ SAMPLING = MetricGroup(
             ("version", "nvml", "cuda"),
             _driver_info,
         ),
+        Metric(
+            "gpudoctor_environment_info",
+            "info",
+            "The default interpreter and the torch in its folders, with the CUDA or HIP that torch was"
+            " built for and the version of NVIDIA's cuDNN wheel; empty where there is none.",
+            ("python", "torch", "cuda", "hip", "cudnn"),
+            _environment,
+        ),
         single(
             "sampling_up",
             "1 while samples arrive. At 0 no GPU has readings.",
@@ -159,7 +176,7 @@ SAMPLING = MetricGroup(
         single("samples_total", "Samples taken.", lambda view: view.totals.samples, kind="counter"),
         single(
             "sample_timestamp_seconds",
-            "When the last sample was taken, seconds since the epoch.",
+            "When the last sample was taken, seconds since the epoch; time() less this is its age.",
             lambda view: view.snapshot.taken_at if view.snapshot else None,
         ),
         single(
@@ -199,6 +216,7 @@ SAMPLING = MetricGroup(
             ("target", "outcome"),
             lambda view: view.own.notified.items(),
         ),
+        SERIES,
         single(
             "cpu_seconds_total",
             "CPU time that gpudoctor itself used.",

@@ -36,6 +36,19 @@ def _counts(view: View) -> Iterator[Sample]:
         yield key, len(found)
 
 
+def _unlisted(view: View) -> Iterator[Sample]:
+    held: dict[str, int | None] = {}
+    for _, use in _uses(view):
+        before, more = held.get(use.uuid, 0), use.memory_used_bytes
+        # One process whose memory is not told makes the rest of that GPU unknown.
+        held[use.uuid] = None if before is None or more is None else before + more
+    for device in view.answering():
+        used, listed = device.memory.used_bytes, held.get(device.uuid, 0)
+        # A MIG instance's share of the driver's own memory is charged to nobody.
+        if used is not None and listed is not None and not device.mig.enabled:
+            yield (device.uuid,), max(0, used - listed)
+
+
 def _user(_: View, process: GpuProcess) -> str | None:
     return process.user or UNKNOWN_USER
 
@@ -149,6 +162,14 @@ PROCESSES = MetricGroup(
             "Processes on the GPU, by kind: compute, graphics or mps.",
             ("uuid", "kind"),
             _counts,
+        ),
+        Metric(
+            "gpudoctor_gpu_unlisted_memory_bytes",
+            "gauge",
+            "Used memory that no process on the GPU's list holds: a little is the driver's own, much of"
+            " it belongs to another container or to nobody any more. Not in MIG mode.",
+            ("uuid",),
+            _unlisted,
         ),
         *_by(
             "user",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gpudoctor.model.check import CheckReport
+from gpudoctor.model.environment import InstalledTorch
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.owner import Owner
 from gpudoctor.model.snapshot import CollectorOutcome, Device, DeviceState, Snapshot
@@ -55,12 +56,16 @@ class OwnCost:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the checks and the judge of processes found, at `at` (seconds since the epoch)."""
+    """What the checks and the judge of processes found, at `at` (seconds since the epoch).
+
+    `installed` is the torch of the default environment, where it was looked for.
+    """
 
     at: float
     duration_seconds: float
     orphans: tuple[Orphan, ...]
     report: CheckReport
+    installed: InstalledTorch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class View:
 
     `fresh` is False when sampling itself has stopped. `process_rows` is how many processes may have
     series of their own: a pid is a label that never comes back, so there are none unless asked for.
+    `link_rows` asks for series of each NVLink.
     `owners` has the jobs, pods and containers of the processes by pid, as far as they are known.
     """
 
@@ -80,6 +86,7 @@ class View:
     process_rows: int = 0
     inspection: Inspection | None = None
     owners: Mapping[int, Owner] = field(default_factory=dict)
+    link_rows: bool = False
 
     @property
     def devices(self) -> tuple[Device, ...]:

@@ -91,6 +91,9 @@ static const struct field {
     {202, ULONGLONG, LINK, "tx_bytes"},
     {204, ULONGLONG, LINK, "rx_bytes"},
     {230, UINT, PLAIN, "recovery_action"},
+    {269, ULONGLONG, PLAIN, "violation.sw_thermal"},
+    {270, ULONGLONG, PLAIN, "violation.hw_thermal"},
+    {271, ULONGLONG, PLAIN, "violation.hw_power_brake"},
 };
 
 static int sum_links(const struct call *call, const char *name, uint64_t *out) {
