@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gpudoctor.tui.screens.fleet import FleetSource
 
 _FIRST_LOOK_S = 10.0
+# About what the screen takes to be imported; a GPU that is slower is shown as soon as it answers.
+_FIRST_FRAME_S = 0.3
 _STYLES: dict[Level, dict[str, Any]] = {
     Level.PLAIN: {},
     Level.DIM: {"dim": True},
@@ -58,6 +60,7 @@ def top(
             machine.host,
             interval_s=settings.sampling.interval_seconds,
             deadline_s=settings.sampling.deadline_seconds,
+            first_s=_FIRST_FRAME_S,
             reopen=machine.reopen,
         )
         if once or not (sys.stdout.isatty() and sys.stdin.isatty()):

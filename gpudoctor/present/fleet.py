@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gpudoctor import units
 from gpudoctor.model.fleet import Fleet, FleetGpu, FleetMachine
@@ -12,16 +13,16 @@ from gpudoctor.present.columns import Column
 from gpudoctor.present.devices import memory_level, short_name
 
 COLUMNS: tuple[Column, ...] = (
-    Column("name", "MACHINE", 16, grow=2, most=40),
+    Column("name", "MACHINE", 16, grow=1, most=40),
     Column("gpus", "GPUS", 5, rank=4, right=True),
     Column("free", "FREE", 5, right=True),
-    Column("util", "UTIL", 5, grow=2, most=24),
-    Column("memory", "MEM", 5, grow=2, most=24),
+    Column("util", "UTIL", 5, grow=1, most=24),
+    Column("memory", "MEM", 5, grow=1, most=24),
     Column("power", "POWER", 8, rank=2, right=True),
     Column("hottest", "HOTTEST", 8, rank=3, right=True),
     Column("processes", "PROCS", 6, rank=5, right=True),
     Column("held", "LEFT OVER", 10, rank=1, right=True),
-    Column("trouble", "TROUBLE", 18, grow=4),
+    Column("trouble", "TROUBLE", 18, grow=6, claim=3),
 )
 GPU_COLUMNS: tuple[Column, ...] = (
     Column("index", "GPU", 4, right=True),
@@ -106,19 +107,20 @@ def machine_row(machine: FleetMachine) -> Row:
         cell(units.data_size(held), Level.WARN if held else Level.DIM),
         Cell(", ".join(machine.troubles), level) if machine.troubles else Cell("ok", Level.GOOD),
     )
-    return Row(machine.instance, cells, faded=machine.sampling is None)
+    return Row(machine.instance, cells)
 
 
 def total_text(fleet: Fleet) -> str:
     """The fleet in one line."""
     seen = [it for it in fleet.machines if it.sampling]
-    gpus = sum(it.gpus or 0 for it in fleet.machines)
-    free = sum(it.gpus_free or 0 for it in fleet.machines)
-    held = sum(it.orphans_memory_bytes or 0 for it in fleet.machines)
-    power = sum(it.power_watts or 0 for it in fleet.machines)
+    known = fleet.machines
+    gpus = units.count(_sum(it.gpus for it in known))
+    free = units.count(_sum(it.gpus_free for it in known))
+    power = units.watts(_sum(it.power_watts for it in known))
+    held = units.data_size(_sum(it.orphans_memory_bytes for it in known))
     return (
-        f"{len(seen)} of {len(fleet.machines)} machines answer; {gpus} GPUs, {free} free;"
-        f" {units.watts(power)}; {units.data_size(held)} held by what is left over"
+        f"{len(seen)} of {len(known)} machines answer; {gpus} GPUs, {free} free;"
+        f" {power}; {held} held by what is left over"
     )
 
 
@@ -140,7 +142,7 @@ def gpu_row(gpu: FleetGpu) -> Row:
         Cell(units.printable(", ".join(gpu.users))),
         _state(gpu),
     )
-    return Row(gpu.uuid, cells, faded=gpu.up is False)
+    return Row(gpu.uuid, cells)
 
 
 def gpu_severity(gpu: FleetGpu) -> int:
@@ -173,3 +175,12 @@ def _share(ratio: float | None, level: Level) -> Cell:
         return NOTHING
     level = Level.DIM if level is Level.GOOD and ratio < _IDLE_RATIO else level
     return Cell(f"{units.percent(ratio):>4}", level, ratio)
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _sum(values: Iterable[_Number | None]) -> _Number | None:
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None

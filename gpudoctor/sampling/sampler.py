@@ -39,6 +39,7 @@ class Sampler:
     """Publishes a Snapshot every `interval_s` seconds.
 
     `reopen` opens NVML anew after the driver was reloaded; without it a lost driver stays lost.
+    The first snapshot waits `first_s` (the deadline where None) for GPUs that do not answer.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Sampler:
         *,
         interval_s: float = 1.0,
         deadline_s: float = 3.0,
+        first_s: float | None = None,
         reopen: Callable[[], Nvml] | None = None,
         collectors: tuple[Collector, ...] | None = None,
     ) -> None:
         self.interval_s = interval_s
         self.deadline_s = deadline_s
         self.latest: Snapshot | None = None
+        self._first_s = deadline_s if first_s is None else first_s
         self._host = host
         self._source = nvml.source
         self._collectors = registered() if collectors is None else collectors
@@ -106,10 +109,25 @@ class Sampler:
         due = time.monotonic()
         while not self._stop.is_set():
             # A hung GPU may cost the others half an interval once; after that it is not waited for.
-            patience = self.deadline_s if self.latest is None else self.interval_s / 2
+            patience = self._first_s if self.latest is None else self.interval_s / 2
             self._publish(self._tick(patience))
             due = max(due + self.interval_s, time.monotonic())
-            self._stop.wait(due - time.monotonic())
+            self._wait(due)
+
+    def _wait(self, due: float) -> None:
+        """Until the next tick is due; a GPU that answers for the first time is shown at once."""
+        while not self._stop.is_set() and (left := due - time.monotonic()) > 0:
+            silent = self._silent()
+            if not silent:
+                self._stop.wait(left)
+                return
+            self._take_one(set(silent), min(left, 0.25))
+            self._drain()
+            if self._silent() != silent:
+                self._publish(self._assemble(time.monotonic()))
+
+    def _silent(self) -> set[int]:
+        return {worker.index for worker in self._workers if worker.sample is None}
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.latest = snapshot
@@ -128,7 +146,8 @@ class Sampler:
         begun = time.monotonic()
         until = begun + patience_s
         self._drain()
-        self._follow_driver(patience_s)
+        # Only the first tick waits here: without the number of GPUs there is nothing to show.
+        self._follow_driver(max(patience_s, self.deadline_s))
         # Those that are still busy with an earlier tick are not waited for.
         asked = [worker for worker in self._workers if not worker.busy]
         waiting: set[int] = set()

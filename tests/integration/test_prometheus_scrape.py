@@ -18,9 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from gpudoctor.cli.fleet import source_of
+from gpudoctor.history.prometheus import Prometheus as Server
 from gpudoctor.history.recording import RecordingWriter
 from tests.builders import AT
 from tests.cli.serving import serving
+from tests.integration.terminal import GPUDOCTOR, Terminal
 from tests.rich import rich_snapshot
 
 pytestmark = [
@@ -221,3 +224,32 @@ def test_the_lost_gpu_has_no_readings_in_prometheus(prometheus):
         "gpudoctor_gpu_xid_last_timestamp_seconds",
         "gpudoctor_collector_errors_total",
     }
+
+
+def test_the_gpus_of_a_machine_are_told_as_it_told_them(prometheus):
+    source = source_of(Server(prometheus.url), idle_for="3s")
+    by_gpus = {machine.instance: machine.gpus for machine in source.machines().machines}
+    demo = next(name for name, gpus in by_gpus.items() if gpus == 8)
+    gpus = source.gpus(demo)
+    assert [gpu.index for gpu in gpus] == list(range(8))
+    assert all(gpu.up and gpu.name and gpu.memory_total_bytes for gpu in gpus)
+    assert any(gpu.users and gpu.processes for gpu in gpus)
+    assert 13 in {code for gpu in gpus for code in gpu.xids}
+    assert source.gpus('no"such\\machine') == ()
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_in_a_terminal_the_fleet_is_a_screen_down_to_the_gpus(prometheus):
+    with Terminal(GPUDOCTOR, "fleet", "--prometheus", prometheus.url, width=120) as terminal:
+        terminal.wait("2 of 2 machines answer")
+        terminal.type("s")
+        terminal.wait("Sort by")
+        terminal.type("Home", "Down", "Enter")
+        terminal.wait("MACHINE▲")
+        terminal.type("Enter")
+        terminal.wait("MEMORY GiB")
+        terminal.wait("Xid")
+        terminal.type("Escape")
+        terminal.wait("2 of 2 machines answer")
+        terminal.type("q")
+        terminal.wait("left-with-0")

@@ -122,6 +122,20 @@ def test_a_hung_gpu_is_marked_the_others_go_on_and_every_key_works(nvml_sim):
         assert terminal.wait("left-with-0") < 4
 
 
+def test_a_gpu_that_hangs_from_the_start_does_not_delay_the_first_frame(nvml_sim, tmp_path):
+    (tmp_path / "config.toml").write_text("[sampling]\ndeadline_seconds = 30.0\n")
+    nvml_sim.machine.hang("*", 60, gpu=2)
+    config = str(tmp_path / "config.toml")
+    with Terminal(GPUDOCTOR, "--config", config, env=nvml_sim.env, height=40) as terminal:
+        assert terminal.wait(lambda text: row_of(text, 1)) < 15
+        assert re.search(r"^\s*2 not answering.*stale", terminal.text(), re.MULTILINE)
+        assert re.search(r"GPU 2 has not answered for \d+s; nothing is known", terminal.text())
+        nvml_sim.machine.clear_faults()
+        terminal.wait(lambda text: row_of(text, 2))
+        terminal.type("q")
+        terminal.wait("left-with-0")
+
+
 def test_a_lost_gpu_and_an_xid_are_told(nvml_sim):
     with Terminal(GPUDOCTOR, env=nvml_sim.env, height=40, width=120) as terminal:
         terminal.wait(str(FIRST_PID))

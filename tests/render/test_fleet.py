@@ -60,3 +60,7 @@ def test_the_fleet_is_summed_up():
     assert text == (
         "3 of 4 machines answer; 24 GPUs, 9 free; 6700 W; 1.0 GiB held by what is left over"
     )
+
+
+def test_what_nobody_told_is_no_sum():
+    assert "– GPUs, – free; –; – held" in total_text(Fleet(0.0, "http://x", (GONE,)))

@@ -86,6 +86,21 @@ def test_a_gpu_that_hangs_from_the_start_is_shown_as_not_answering(machine):
     assert seen.devices[1].facts.name == "not answering"
 
 
+def test_the_first_snapshot_waits_for_no_gpu_that_hangs_and_shows_it_once_it_answers(machine):
+    machine.hang[1] = threading.Event()
+    sampler = sampler_of(machine, interval_s=60.0, deadline_s=30.0, first_s=0.05)
+    begun = time.monotonic()
+    sampler.start()
+    assert until(lambda: sampler.latest is not None)
+    assert time.monotonic() - begun < 5.0
+    assert states(sampler) == [DeviceState.OK, DeviceState.STALE]
+    assert sampler.latest.devices[1].stale_since is not None
+    machine.hang.pop(1).set()
+    assert until(lambda: states(sampler) == [DeviceState.OK] * 2)
+    assert time.monotonic() - begun < 30.0, "it was shown at once, not at the next tick"
+    sampler.stop()
+
+
 def test_stopping_takes_less_than_two_seconds_while_a_gpu_hangs(machine):
     machine.hang[0] = threading.Event()
     sampler = sampler_of(machine)

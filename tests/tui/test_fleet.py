@@ -87,6 +87,7 @@ async def test_enter_opens_the_gpus_of_a_machine_and_escape_goes_back(fleet):
         rows = [line for line in lines(fleet) if "H100" in line]
         assert [row.split()[0] for row in rows] == ["0", "1"]
         assert "40.0/80.0" in rows[0] and "ana" in rows[0]
+        assert "Details" not in lines(fleet)[-1]
         assert "free" in rows[1] and "ana" not in rows[1]
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(fleet.screen, FleetScreen))

@@ -109,7 +109,7 @@ class MachineScreen(AskedScreen[tuple[FleetGpu, ...]]):
 
     def table(self) -> Grid:
         """One row for each GPU."""
-        return Grid(rows.GPU_COLUMNS, dom_id="machines")
+        return Grid(rows.GPU_COLUMNS, opens=False, dom_id="machines")
 
     def title_cells(self) -> tuple[Cell, ...]:
         """Which machine."""

@@ -80,9 +80,15 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
             return self.grid
 
     def __init__(
-        self, columns: Sequence[Column], *, empty: str = "", dom_id: str | None = None
+        self,
+        columns: Sequence[Column],
+        *,
+        empty: str = "",
+        opens: bool = True,
+        dom_id: str | None = None,
     ) -> None:
         super().__init__(id=dom_id)
+        self._opens = opens
         self._columns = tuple(columns)
         self._empty = empty
         self._rows: tuple[Row, ...] = ()
@@ -306,11 +312,11 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing is to be opened where no row is; the last line then does not offer it."""
-        return action != "open" or not self._bare
+        return action != "open" or (self._opens and not self._bare)
 
     def action_open(self) -> None:
         """Ask for the details of the row."""
-        if self.selected is not None:
+        if self.selected is not None and self._opens:
             self.post_message(self.Opened(self, self.selected))
 
     def _go(self, target: int) -> None:
