@@ -68,7 +68,7 @@ def read_modules(folder: Path) -> ModulesSeen | None:
 
 
 def module_times(seen: ModulesSeen, trace: Trace | None) -> tuple[ModuleTime, ...]:
-    """The modules that were called, in the order in which their names are found.
+    """The modules that were called or have parameters, in the order in which their names are found.
 
     Without a trace or calls there are only the forward's times on the CPU; without kernels in the trace no
     time on the device, and without a backward pass none of that.
@@ -84,7 +84,7 @@ def module_times(seen: ModulesSeen, trace: Trace | None) -> tuple[ModuleTime, ..
     return tuple(
         _module(one, sums[number], backward=tied > 0, device=on_device)
         for number, one in enumerate(seen.modules)
-        if one.calls
+        if one.calls or one.parameters
     )
 
 
@@ -102,7 +102,7 @@ def _module(seen: ModuleSeen, sums: _Sums, *, backward: bool, device: bool) -> M
         device_seconds=sums.device * _US if device else None,
         parameters=seen.parameters,
         parameter_bytes=seen.parameter_bytes,
-        output_bytes=seen.output_bytes // seen.calls,
+        output_bytes=seen.output_bytes // seen.calls if seen.calls else None,
     )
 
 

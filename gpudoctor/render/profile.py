@@ -7,13 +7,15 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from gpudoctor.model.finding import Severity
 from gpudoctor.model.profile import GpuUse, Profile, ProfileFinding, Window
+from gpudoctor.render.loader_workers import TITLES, cells, in_words
+from gpudoctor.render.modules import module_table
+from gpudoctor.render.profile_table import table, title
 from gpudoctor.render.text import safe
 from gpudoctor.units import count, data_size, duration, hertz, percent, printable, text, watts
 
@@ -46,6 +48,7 @@ def report(profile: Profile, folder: Path | None = None) -> Iterator[RenderableT
     yield from _phases(profile)
     yield from _operators(profile)
     yield from _lines(profile)
+    yield from module_table(profile)
     yield from _threads(profile)
     for note in profile.notes:
         yield safe(f"Note: {note}", "dim")

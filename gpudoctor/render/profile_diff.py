@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from gpudoctor.model.profile_diff import Change, ProfileDiff
-from gpudoctor.render.profile import short, table, title
+from gpudoctor.render.profile import short
+from gpudoctor.render.profile_table import table, title
 from gpudoctor.render.text import safe
 from gpudoctor.units import data_size, duration, percent, text
 

@@ -12,8 +12,9 @@ from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.codec import envelope, to_builtins
 from gpudoctor.model.finding import Severity
 from gpudoctor.model.ranks import RankFinding, RanksProfile, RankTime
-from gpudoctor.render.profile import gpu_line, short, table, title
+from gpudoctor.render.profile import gpu_line, short
 from gpudoctor.render.profile_files import write_reports
+from gpudoctor.render.profile_table import table, title
 from gpudoctor.render.text import safe
 from gpudoctor.units import count, duration, percent
 
