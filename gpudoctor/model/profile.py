@@ -39,7 +39,8 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class TorchDevice:
-    """One GPU that the script allocated memory on, in its own CUDA order."""
+    """One GPU that the script allocated memory on, in its own CUDA order. `capability` is the compute
+    capability, (9, 0) for 9.0."""
 
     index: int
     name: str
@@ -48,17 +49,22 @@ class TorchDevice:
     memory_reserved_peak_bytes: int | None = None
     allocator_retries: int | None = None
     out_of_memory: int | None = None
+    capability: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TorchFacts:
-    """The torch that the script imported. `version` is None where its import failed."""
+    """The torch that the script imported. `version` is None where its import failed. Its settings are as
+    they stood at the end; None where torch did not say, or CUDA was not used."""
 
     version: str | None
     cuda_version: str | None = None
     cudnn_version: int | None = None
     import_seconds: float | None = None
     threads: int | None = None
+    matmul_tf32: bool | None = None
+    conv_tf32: bool | None = None
+    cudnn_benchmark: bool | None = None
     devices: tuple[TorchDevice, ...] = ()
     error: str | None = None
 
@@ -96,6 +102,33 @@ class OptimizerTime:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerTime:
+    """One worker of a DataLoader: the processes (one for each epoch, or one in all) that were it.
+    `busy_seconds` went into making batches (`collate_seconds` of them into joining samples),
+    `wait_seconds` into waiting to be asked for one while an epoch ran. `cpu_seconds` is what its main
+    thread used of a CPU while it was busy, `cpu_wait_seconds` how long it was ready to run but had none.
+    `ended` is False where a process was gone without a word, so that its last moments are missing."""
+
+    worker: int
+    pid: int
+    processes: int
+    batches: int
+    busy_seconds: float
+    wait_seconds: float
+    collate_seconds: float
+    cpu_seconds: float
+    cpu_wait_seconds: float | None
+    ended: bool
+    line: LineTime | None = None
+
+    @property
+    def busy_ratio(self) -> float | None:
+        """The part of its time in which it made batches; None: it made none."""
+        whole = self.busy_seconds + self.wait_seconds
+        return self.busy_seconds / whole if whole > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
 class LoaderTime:
     """Time in which the main thread stood in a DataLoader's `__next__`, over the whole run."""
 
@@ -109,6 +142,7 @@ class LoaderTime:
     epochs: int = 0
     start_seconds: float = 0.0
     first_wait_seconds: float = 0.0
+    workers: tuple[WorkerTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,40 +155,6 @@ class OperatorTime:
     self_device_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseTime:
-    """A phase of the step on the main thread, inside the profiled window."""
-
-    name: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceTime:
-    """The GPU inside the profiled window. `busy_seconds` is the union over streams and devices."""
-
-    busy_seconds: float
-    kernels: int
-    kernel_seconds: float
-    copies: int
-    copy_seconds: float
-    pageable_copy_seconds: float
-    sync_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What torch's profiler saw over a few steps. `operator_calls` are the outermost operators of the
-    main thread that neither the loader nor the optimizer called, and `operator_seconds` their time;
-    `python_seconds` is what of the window lies in no operator, loader, optimizer or backward. Exposed
-    is the part of the communication between ranks beside which nothing else is computed, and
-    `own_step_seconds` the median step without it; None: no communication.
-    `plain_step_seconds` is a step without the profiler, None where steps scatter too much to say."""
-
-    first_step: int
-    steps: int
-    seconds: float
-    plain_step_seconds: float | None
 @dataclass(frozen=True, slots=True)
 class OperatorShape:
     """An operator by the tensors it was given: their types, in torch's words, and their shapes (of a
@@ -201,12 +201,53 @@ class ModuleTime:
     output_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PhaseTime:
+    """A phase of the step on the main thread, inside the profiled window."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTime:
+    """The GPU inside the profiled window. `busy_seconds` is the union over streams and devices;
+    exposed copies are those beside which nothing is computed; allocations are the driver's own (cudaMalloc,
+    cudaFree), which torch's allocator should not need."""
+
+    busy_seconds: float
+    kernels: int
+    kernel_seconds: float
+    copies: int
+    copy_seconds: float
+    pageable_copy_seconds: float
+    sync_seconds: float
+    exposed_copy_seconds: float = 0.0
+    allocation_calls: int = 0
+    allocation_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What torch's profiler saw over a few steps. `operator_calls` are the outermost operators of the
+    main thread that neither the loader nor the optimizer called, and `operator_seconds` their time;
+    `python_seconds` is what of the window lies in no operator, loader, optimizer or backward. Exposed
+    is the part of the communication between ranks beside which nothing else is computed, and
+    `own_step_seconds` the median step without it; None: no communication.
+    `plain_step_seconds` is a step without the profiler, None where steps scatter too much to say."""
+
+    first_step: int
+    steps: int
+    seconds: float
+    plain_step_seconds: float | None
     paused_seconds: float
     operator_calls: int = 0
     operator_seconds: float = 0.0
     backward_operator_calls: int = 0
     python_seconds: float = 0.0
     operators: tuple[OperatorTime, ...] = ()
+    shapes: tuple[OperatorShape, ...] = ()
+    kernels: tuple[KernelTime, ...] = ()
     phases: tuple[PhaseTime, ...] = ()
     device: DeviceTime | None = None
     communication_seconds: float | None = None
@@ -324,6 +365,6 @@ class Profile:
     memory: tuple[MemoryPoint, ...] = ()
     threads: tuple[ThreadTime, ...] = ()
     gpus: tuple[GpuUse, ...] = ()
+    modules: tuple[ModuleTime, ...] = ()
     findings: tuple[ProfileFinding, ...] = ()
     notes: tuple[str, ...] = ()
-    modules: tuple[ModuleTime, ...] = ()

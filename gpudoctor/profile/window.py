@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gpudoctor.model.profile import DeviceTime, PhaseTime, Window
-from gpudoctor.profile.communication import communication, merged, overlap, waits
+from gpudoctor.profile.communication import communication, merged, overlap, waits, without
 from gpudoctor.profile.kernels import kernel_times
 from gpudoctor.profile.operators import operator_shapes, operator_times
 from gpudoctor.profile.session import WindowSeen
@@ -66,7 +66,7 @@ def _spans(events: Iterable[Event]) -> list[Span]:
 
 
 def _covered(spans: Iterable[Span]) -> float:
-    return sum(end - begin for begin, end in merged(spans)) * _US
+    return _length(merged(spans))
 
 
 def _backward_spans(host: list[Event], optimizer: list[Span]) -> list[Span]:
@@ -99,6 +99,10 @@ def _outermost(main: list[Event], taken: list[Span]) -> Iterator[Event]:
         yield event
 
 
+def _length(spans: list[Span]) -> float:
+    return sum(end - begin for begin, end in spans) * _US
+
+
 def _device(trace: Trace) -> DeviceTime:
     kernels = [event for event in trace.device if event.cat == "kernel"]
     copies = [event for event in trace.device if event.cat == "gpu_memcpy"]
@@ -113,6 +117,7 @@ def _device(trace: Trace) -> DeviceTime:
         copy_seconds=sum(event.dur for event in copies) * _US,
         pageable_copy_seconds=sum(e.dur for e in copies if "Pageable" in e.name) * _US,
         sync_seconds=sum(e.dur for e in trace.runtime if e.name.startswith(_SYNCS)) * _US,
+        exposed_copy_seconds=_length(without(merged(_spans(copies)), merged(_spans(kernels)))),
         allocation_calls=len(allocations),
         allocation_seconds=sum(event.dur for event in allocations) * _US,
     )

@@ -22,11 +22,24 @@ def torch_facts(
         facts["cuda_version"] = torch.version.cuda
         facts["threads"] = torch.get_num_threads()
         if torch.cuda.is_initialized():
+            cudnn = torch.backends.cudnn
             facts["devices"] = _devices(torch)
-            facts["cudnn_version"] = torch.backends.cudnn.version()
+            facts["cudnn_version"] = cudnn.version()
+            facts["matmul_tf32"] = _tf32(torch.backends.cuda.matmul, torch.backends.cuda.matmul)
+            facts["conv_tf32"] = _tf32(getattr(cudnn, "conv", cudnn), cudnn)
+            facts["cudnn_benchmark"] = cudnn.benchmark
     except Exception as trouble:
         facts["error"] = f"{type(trouble).__name__}: {trouble}"
     return facts
+
+
+def _tf32(settings: Any, before: Any) -> bool:
+    """Whether fp32 is multiplied as TF32; `before` has the switch of torch before 2.9, which newer ones
+    may refuse to read."""
+    try:
+        return bool(settings.fp32_precision == "tf32")
+    except AttributeError:
+        return bool(before.allow_tf32)
 
 
 def _devices(torch: Any) -> Any:
@@ -40,6 +53,7 @@ def _devices(torch: Any) -> Any:
             {
                 "index": index,
                 "name": properties.name,
+                "capability": [properties.major, properties.minor],
                 "memory_total_bytes": properties.total_memory,
                 "memory_peak_bytes": stats.get("allocated_bytes.all.peak"),
                 "memory_reserved_peak_bytes": stats.get("reserved_bytes.all.peak"),

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import LineTime, Profile, ProfileFinding
+from gpudoctor.model.profile import Profile, ProfileFinding
 from gpudoctor.profile.rules.registry import rule
-from gpudoctor.profile.rules.shares import gpu_is_busy, loop_seconds, share
-from gpudoctor.units import data_size, duration, percent
+from gpudoctor.profile.rules.shares import gpu_is_busy, line_with, loop_seconds, share
+from gpudoctor.units import count, data_size, duration, percent
 
 SYNC = 0.10
 PAGEABLE = 0.10
+EXPOSED = 0.10
 NEARLY_FULL = 0.92
 _GUIDE = "https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html"
 _WAITS = re.compile(r"\.(item|cpu|tolist|numpy|nonzero|synchronize)\(|\b(print|float|int|bool)\(")
@@ -29,7 +30,7 @@ def blocking(profile: Profile) -> Iterator[ProfileFinding]:
     if waited < SYNC:
         return
     idle = 1.0 - share(window.device.busy_seconds, window)
-    line = _line_with(profile, _WAITS)
+    line = line_with(profile, _WAITS)
     yield ProfileFinding(
         id="sync.blocking",
         severity=Severity.WARNING,
@@ -56,7 +57,7 @@ def pageable(profile: Profile) -> Iterator[ProfileFinding]:
     part = share(window.device.pageable_copy_seconds, window)
     if part < PAGEABLE:
         return
-    line = _line_with(profile, _COPIES)
+    line = line_with(profile, _COPIES)
     yield ProfileFinding(
         id="copies.pageable",
         severity=Severity.WARNING,
@@ -65,6 +66,31 @@ def pageable(profile: Profile) -> Iterator[ProfileFinding]:
         source_line=None if line is None else line.source_line,
         evidence=(f"{duration(window.device.pageable_copy_seconds / window.steps)} a step",),
         fix=Fix("Use DataLoader(…, pin_memory=True) and .to(device, non_blocking=True)."),
+        sources=("https://docs.pytorch.org/tutorials/intermediate/pinmem_nonblock.html",),
+    )
+
+
+@rule("copies.exposed")
+def exposed(profile: Profile) -> Iterator[ProfileFinding]:
+    """The GPU copies and computes nothing for at least a tenth of the step, and not for pageable memory."""
+    window = profile.window
+    if window is None or window.device is None or gpu_is_busy(profile):
+        return
+    part = share(window.device.exposed_copy_seconds, window)
+    if part < EXPOSED or share(window.device.pageable_copy_seconds, window) >= PAGEABLE:
+        return
+    line = line_with(profile, _COPIES)
+    yield ProfileFinding(
+        id="copies.exposed",
+        severity=Severity.WARNING,
+        summary=f"The GPU copies, and computes nothing meanwhile, {percent(part)} of the time.",
+        gain_seconds=part * loop_seconds(profile),
+        source_line=None if line is None else line.source_line,
+        evidence=(f"{count(round(window.device.copies / max(1, window.steps)))} copies a step",),
+        fix=Fix(
+            "Leave on the GPU what is needed again in the next step, send small types such as uint8 and "
+            "convert there, and copy the next batch meanwhile: pin_memory=True, non_blocking=True."
+        ),
         sources=("https://docs.pytorch.org/tutorials/intermediate/pinmem_nonblock.html",),
     )
 
@@ -90,8 +116,3 @@ def nearly_full(profile: Profile) -> Iterator[ProfileFinding]:
             fix=Fix("Use a smaller batch, activation checkpointing or mixed precision."),
             sources=(_GUIDE,),
         )
-
-
-def _line_with(profile: Profile, pattern: re.Pattern[str]) -> LineTime | None:
-    found = [line for line in profile.lines if line.phase == "step" and pattern.search(line.text)]
-    return max(found, key=lambda line: line.total_seconds, default=None)

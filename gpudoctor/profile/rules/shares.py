@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from gpudoctor.model.profile import LineTime, Profile, Window
@@ -35,4 +36,10 @@ def share(seconds: float, window: Window) -> float:
 def costliest(lines: Iterable[LineTime], phase: str) -> LineTime | None:
     """The line of the user's code that took most of `phase`."""
     found = [line for line in lines if line.phase == phase]
+    return max(found, key=lambda line: line.total_seconds, default=None)
+
+
+def line_with(profile: Profile, pattern: re.Pattern[str]) -> LineTime | None:
+    """The line of the step that took most of those whose text has `pattern`."""
+    found = [line for line in profile.lines if line.phase == "step" and pattern.search(line.text)]
     return max(found, key=lambda line: line.total_seconds, default=None)
