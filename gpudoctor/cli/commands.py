@@ -33,6 +33,7 @@ ROOT_OPTIONS: tuple[RootOption, ...] = (
     RootOption("--config", "FILE", "Read settings from FILE."),
     RootOption("--once", "", "Print one text overview and exit, even on a terminal."),
     RootOption("--ascii", "", "Draw with plain ASCII characters only."),
+    RootOption("--no-daemon", "", "Ask the driver, even where `gpudoctor serve` runs."),
     RootOption("--version", "", "Show the version and exit."),
     RootOption("--verbose", "", "With --version: all that a bug report needs."),
     RootOption("--json", "", "With --version --verbose: as one JSON object."),

@@ -76,6 +76,7 @@ def gpudoctor(
             where = "" if name == "verbose" else " A command's own --json stands behind its name."
             raise click.UsageError(f"--{name} goes with --version.{where}", ctx)
     ctx.obj = {"demo": demo, "replay": replay, "config": config, "ascii": look["ascii"]}
+    ctx.obj["no_daemon"] = look["no_daemon"]
     if config is not None:
         # Also a command that needs no settings says when the file that was named is wrong.
         from pathlib import Path
@@ -86,7 +87,15 @@ def gpudoctor(
     if ctx.invoked_subcommand is None:
         from gpudoctor.cli.top import top
 
-        ctx.exit(top(demo, replay, config, once=look["once"], ascii_only=look["ascii"]))
+        shown = top(
+            demo,
+            replay,
+            config,
+            once=look["once"],
+            ascii_only=look["ascii"],
+            no_daemon=look["no_daemon"],
+        )
+        ctx.exit(shown)
 
 
 def _version(config: str | None, *, verbose: bool, as_json: bool) -> str:

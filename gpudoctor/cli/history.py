@@ -17,7 +17,12 @@ _SYSTEM = Path("/var/lib/gpudoctor")
 @click.option("--until", type=Moment(), help="The same.  [now]")
 @click.option("--gpu", metavar="GPU", help="Only this GPU: its index, or how its UUID begins.")
 @click.option("--pid", type=int, help="Only this process and its GPUs.")
-@click.option("--events", "only_events", is_flag=True, help="Only what the driver told, as Xids.")
+@click.option(
+    "--events",
+    "only_events",
+    is_flag=True,
+    help="Only events: Xids, findings, orphans, silent GPUs.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.history/1)."
 )
@@ -47,7 +52,7 @@ def history(
     end = time.time() if until is None else until
     if end <= since:
         raise click.UsageError("--until lies before --since.")
-    told = read_history(path or _found(), since=since, until=end, gpu=gpu, pid=pid)
+    told = read_history(path or found(), since=since, until=end, gpu=gpu, pid=pid)
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 
@@ -58,13 +63,17 @@ def history(
 
     out = console()
     if only_events:
-        out.print(drawn.events(told) if told.events else "No event was recorded in this time.")
+        out.print(
+            drawn.events(told)
+            if told.events or told.notes
+            else "No event was recorded in this time."
+        )
         return
     for part in drawn.page(told, width=out.width):
         out.print(part)
 
 
-def _found() -> Path:
+def found() -> Path:
     """The history of this user's daemon, else that of the system's if there is one."""
     from gpudoctor.history.database import FILE, default_path
 

@@ -61,7 +61,8 @@ def orphans(
         raise GpuDoctorError("the processes of a simulated or recorded machine cannot be ended")
     report: KillReport | None = None
     # Who ends processes looks for himself.
-    with _seeing(ctx, may_attach=not (played or ends or no_daemon)) as see:
+    directly = played or ends or no_daemon or ctx.obj["no_daemon"]
+    with _seeing(ctx, may_attach=not directly) as see:
         judged = look_and_judge(
             see,
             played_look if played else local_look,

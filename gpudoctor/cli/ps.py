@@ -59,7 +59,7 @@ def ps(
     """
     demo, replay = ctx.obj["demo"], ctx.obj["replay"]
     # Who watches wants to see each look, which the daemon takes only every few seconds.
-    may_attach = not (no_daemon or demo or replay or watch is not None)
+    may_attach = not (no_daemon or ctx.obj["no_daemon"] or demo or replay or watch is not None)
     attached = attach() if may_attach else None
     if attached is not None:
         client, snapshot = attached

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpudoctor import config as settings_file
-from gpudoctor.cli.painting import paint_on_stdout
+from gpudoctor.cli.feeds import Source, attached, direct, sampler_of
+from gpudoctor.cli.painting import kept, paint, paint_on_stdout
 from gpudoctor.cli.sources import Machine, open_machine
 from gpudoctor.config import Settings
 from gpudoctor.nvml.api import NvmlUnavailableError
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from gpudoctor.tui.screens.fleet import FleetSource
 
 _FIRST_LOOK_S = 10.0
-# About what the screen takes to be imported; a GPU that is slower is shown as soon as it answers.
-_FIRST_FRAME_S = 0.3
 _STYLES: dict[Level, dict[str, Any]] = {
     Level.PLAIN: {},
     Level.DIM: {"dim": True},
@@ -45,6 +44,7 @@ def top(
     *,
     once: bool = False,
     ascii_only: bool = False,
+    no_daemon: bool = False,
 ) -> int:
     """Show the machine until the user has seen enough; the exit code.
 
@@ -53,19 +53,17 @@ def top(
     """
     settings = settings_file.load(Path(config) if config else None)
     plain = ascii_only or not speaks_unicode(sys.stdout.encoding)
+    live = not once and sys.stdout.isatty() and sys.stdin.isatty()
     with ExitStack() as stack:
+        if live and not (demo or replay or no_daemon):
+            daemon = attached(stack, settings)
+            if daemon is not None:
+                return _live(daemon, settings, plain)
         machine = _machine(stack, demo, replay)
-        sampler = Sampler(
-            machine.nvml,
-            machine.host,
-            interval_s=settings.sampling.interval_seconds,
-            deadline_s=settings.sampling.deadline_seconds,
-            first_s=_FIRST_FRAME_S,
-            reopen=machine.reopen,
-        )
-        if once or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        sampler = sampler_of(machine, settings)
+        if not live:
             return _print(sampler, glyphs(plain))
-        return _live(machine, sampler, settings, plain)
+        return _live(direct(machine, sampler), settings, plain)
 
 
 def _machine(stack: ExitStack, demo: bool, replay: str | None) -> Machine:
@@ -98,25 +96,36 @@ def _coloured(text: str, level: Level) -> str:
     return click.style(text, **_STYLES[level])
 
 
-def _live(machine: Machine, sampler: Sampler, settings: Settings, plain: bool) -> int:
+def _live(source: Source, settings: Settings, plain: bool) -> int:
     paint_on_stdout()
     fleet = _fleet(settings)
     # The first look is taken while the UI is still being imported.
-    sampler.start()
-    watch = _watch(machine)
-    sampler.subscribe(watch.see)
+    source.feed.start()
+    watch = _watch(source)
+    source.feed.subscribe(watch.see)
     try:
         from gpudoctor.tui.app import GpuDoctorApp
         from gpudoctor.tui.themes import checked
 
         theme = checked(settings.tui.theme)
-        app = GpuDoctorApp(sampler, theme=theme, set_=glyphs(plain), watch=watch, fleet=fleet)
+        look, complaint = kept(settings.tui)
+        app = GpuDoctorApp(
+            source.feed,
+            theme=theme,
+            set_=glyphs(plain),
+            watch=watch,
+            fleet=fleet,
+            past=source.past,
+            attached=source.attached,
+            look=look,
+            complaint=complaint,
+        )
         watch.start()
-        app.run()
+        # A look round on a simulated or recorded machine changes nothing for the next time.
+        return paint(app, settings.tui, keep=source.source == "nvml")
     finally:
         watch.stop()
-        sampler.stop()
-    return app.return_code or 0
+        source.feed.stop()
 
 
 def _fleet(settings: Settings) -> Callable[[], FleetSource] | None:
@@ -131,8 +140,8 @@ def _fleet(settings: Settings) -> Callable[[], FleetSource] | None:
     return lambda: source_of(server)
 
 
-def _watch(machine: Machine) -> OrphanWatch:
+def _watch(source: Source) -> OrphanWatch:
     from gpudoctor.reclaim.looking import local_look, played_look
     from gpudoctor.reclaim.watch import OrphanWatch
 
-    return OrphanWatch(played_look if machine.nvml.source != "nvml" else local_look)
+    return OrphanWatch(played_look if source.source != "nvml" else local_look)

@@ -9,8 +9,13 @@ from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.cells import Cell, Level
 
 
-def title_cells(snapshot: Snapshot | None, paused: bool = False) -> tuple[Cell, ...]:
-    """What machine this is, when it was seen, and whether it is a real one."""
+def title_cells(
+    snapshot: Snapshot | None, paused: bool = False, note: str = ""
+) -> tuple[Cell, ...]:
+    """What machine this is, when it was seen, and whether it is a real one.
+
+    `note` says where the readings come from, where that is not the driver itself.
+    """
     if snapshot is None:
         return (Cell("gpudoctor"), Cell("waiting for the first answer …", Level.DIM))
     cells = [Cell("gpudoctor", Level.GOOD), Cell(units.printable(snapshot.host.hostname))]
@@ -22,8 +27,20 @@ def title_cells(snapshot: Snapshot | None, paused: bool = False) -> tuple[Cell, 
         cells.append(Cell("REPLAY", Level.NOTICE))
     if paused:
         cells.append(Cell("PAUSED", Level.WARN))
+    if note:
+        cells.append(Cell(note, Level.DIM))
     cells.append(Cell(time.strftime("%H:%M:%S", time.localtime(snapshot.taken_at))))
     return tuple(cells)
+
+
+def source_note(via_daemon: bool, reach_s: float | None) -> str:
+    """Whether a daemon is asked, and how far back its recordings reach; empty where neither is so."""
+    parts = ["via daemon"] if via_daemon else []
+    if reach_s is not None and reach_s >= 60:
+        minutes = int(reach_s // 60)
+        parts.append(f"{minutes} min" if minutes < 60 else f"{minutes // 60} h")
+        parts[-1] += " of history"
+    return " · ".join(parts)
 
 
 def host_cells(snapshot: Snapshot | None) -> tuple[Cell, ...]:

@@ -5,7 +5,9 @@ Screens other than the first are imported when they are opened, so that the firs
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -15,16 +17,18 @@ from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import GpuProcess, ProcessKey
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import UNICODE, Glyphs
+from gpudoctor.present.host import source_note
 from gpudoctor.present.parked import with_parked
 from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid, verdict_of
 from gpudoctor.tui.base import BaseApp
-from gpudoctor.tui.feed import Feed, Mailbox, SnapshotArrived, VerdictFeed, VerdictsArrived
-from gpudoctor.tui.history import History
+from gpudoctor.tui.errands import Errands
+from gpudoctor.tui.feed import Feed, Mailbox, Past, SnapshotArrived, VerdictFeed, VerdictsArrived
+from gpudoctor.tui.history import History, Recordings, recorded
+from gpudoctor.tui.look import Look
 from gpudoctor.tui.looking import apart, next_look
 from gpudoctor.tui.parking import ParkedRows, parked_rows
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.screens.overview import OverviewScreen
-from gpudoctor.tui.themes import NAMES
 
 if TYPE_CHECKING:
     from gpudoctor.tui.screens.fleet import FleetSource
@@ -38,6 +42,8 @@ class GpuDoctorApp(BaseApp):
         Binding("E,f7", "environment", "Check", key_display="E"),
         Binding("v", "visible", "CUDA map"),
         Binding("F", "fleet", "Fleet"),
+        Binding("R", "profiles", "Profile"),
+        Binding("B", "benches", "Bench"),
         Binding("p", "pause", "Pause"),
         Binding("t", "next_theme", "Theme"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
@@ -47,12 +53,16 @@ class GpuDoctorApp(BaseApp):
         self,
         feed: Feed,
         *,
-        theme: str = NAMES[0],
+        theme: str = "",
         set_: Glyphs = UNICODE,
         watch: VerdictFeed | None = None,
         fleet: Callable[[], FleetSource] | None = None,
+        past: Past | None = None,
+        attached: Callable[[], bool] = lambda: False,
+        look: Look = Look(),  # noqa: B008 - it never changes
+        complaint: str = "",
     ) -> None:
-        super().__init__(theme, set_)
+        super().__init__(theme, set_, look, complaint)
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.paused = False
@@ -62,6 +72,10 @@ class GpuDoctorApp(BaseApp):
         self._feed = feed
         self._watch = watch
         self._fleet = fleet
+        self._past = past
+        self._attached = attached
+        self._reach_s: float | None = None
+        self.errands = Errands()
         self._parked: ParkedRows = ()
         self._asking_for_parked = False
         self._mailbox = Mailbox(lambda: self.post_message(SnapshotArrived()))
@@ -78,6 +92,22 @@ class GpuDoctorApp(BaseApp):
         if self._watch is not None:
             self._watch.subscribe(self._judged)
             self._take(self._watch, self._watch.latest)
+        if self._past is not None:
+            apart(self, partial(recorded, self._past), self._remember)
+
+    def _remember(self, came: Recordings | GpuDoctorError) -> None:
+        if isinstance(came, GpuDoctorError):
+            return
+        for window_s, history in came:
+            self.history.fill(window_s, history)
+        if came:
+            self._reach_s = self.history.reach_s(time.time())
+            self._show()
+
+    @property
+    def note(self) -> str:
+        """Where the readings come from, where that is not the driver itself."""
+        return source_note(self._attached(), self._reach_s)
 
     def _judged(self, orphans: tuple[Orphan, ...]) -> None:
         self.post_message(VerdictsArrived(orphans))
@@ -166,6 +196,20 @@ class GpuDoctorApp(BaseApp):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Many machines are offered only where a Prometheus was named."""
         return action != "fleet" or self._fleet is not None
+
+    def action_profiles(self) -> None:
+        """Profile a script, and look at earlier profiles."""
+        from gpudoctor.tui.screens.profiles import ProfileScreen
+
+        if not isinstance(self.screen, ProfileScreen):
+            self.push_screen(ProfileScreen())
+
+    def action_benches(self) -> None:
+        """Measure settings against each other, and look at earlier results."""
+        from gpudoctor.tui.screens.benches import BenchScreen
+
+        if not isinstance(self.screen, BenchScreen):
+            self.push_screen(BenchScreen())
 
     def action_pause(self) -> None:
         """Hold the picture, or go on; the history goes on either way."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from textual.message import Message
 
+from gpudoctor.history.values import History
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import ProcessKey
 from gpudoctor.model.snapshot import Snapshot
@@ -36,6 +37,17 @@ class VerdictFeed(Protocol):
         ...
 
     def subscribe(self, reader: Callable[[tuple[Orphan, ...]], None]) -> None: ...
+
+
+class Past(Protocol):
+    """What was recorded before the screen was opened."""
+
+    def read(self, since: float, until: float) -> History | None:
+        """The recordings from `since` to `until` (seconds since the epoch), None where there are none.
+
+        It may take seconds, and is never called in the painting thread.
+        """
+        ...
 
 
 class VerdictsArrived(Message):

@@ -92,6 +92,10 @@ def now(**changes):
     return snapshot(monotonic=time.monotonic(), **changes)
 
 
+def now_with(*devices):
+    return snapshot(*devices, monotonic=time.monotonic())
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "s"
@@ -105,7 +109,7 @@ def refused(client, **more):
 
 def test_the_daemons_own_answer_is_taken_whole(path):
     ledger, pace = Ledger(interval_s=5), Pace(5)
-    seen = now(processes=(process(7),), devices=(device(0), device(1)))
+    seen = snapshot(device(0), device(1), processes=(process(7),), monotonic=time.monotonic())
     ledger.add(seen)
     with served(path, Routes(ledger, pace=pace)):
         assert Client(path).snapshot(oldest_s=8) == seen
@@ -130,24 +134,28 @@ def test_a_socket_that_nobody_listens_at_is_passed_over_in_silence(path):
         Client(path).snapshot(oldest_s=8)
 
 
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (body_of(snapshot(monotonic=time.monotonic() - 60)), "60 s old"),
-        (body_of(snapshot(monotonic=time.monotonic() + 1e6)), "s old"),
-        (body_of(now(), fresh=False), "has not sampled"),
-        (body_of(now(), schema="gpudoctor.snapshot/2"), "has not sampled"),
-        (body_of(now(source="demo")), "made up"),
-        (body_of(now(devices=(device(0), device(0)))), "GPUs makes no sense"),
-        (body_of(now(processes=(process(7), process(7)))), "processes makes no sense"),
-        (body_of(now(processes=(process(0),))), "processes makes no sense"),
-        (b"{}", "not understood"),
-        (b"", "not understood"),
-        (b"[" * 100_000, "not understood"),
-    ],
-)
-def test_what_is_old_made_up_or_makes_no_sense_is_not_used(path, body, why):
-    with saying(path, answer(body)) as client:
+WRONG = {
+    "old": (lambda: body_of(snapshot(monotonic=time.monotonic() - 60)), "60 s old"),
+    "of the future": (lambda: body_of(snapshot(monotonic=time.monotonic() + 1e6)), "s old"),
+    "not fresh": (lambda: body_of(now(), fresh=False), "has not sampled"),
+    "of another schema": (lambda: body_of(now(), schema="gpudoctor.snapshot/2"), "has not sampled"),
+    "made up": (lambda: body_of(now(source="demo")), "made up"),
+    "a GPU twice": (lambda: body_of(now_with(device(0), device(0))), "GPUs makes no sense"),
+    "a pid twice": (
+        lambda: body_of(now(processes=(process(7), process(7)))),
+        "processes makes no sense",
+    ),
+    "no pid": (lambda: body_of(now(processes=(process(0),))), "processes makes no sense"),
+    "of another shape": (lambda: b"{}", "not understood"),
+    "empty": (lambda: b"", "not understood"),
+    "deep": (lambda: b"[" * 100_000, "not understood"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_old_made_up_or_makes_no_sense_is_not_used(path, kind):
+    make, why = WRONG[kind]
+    with saying(path, answer(make())) as client:
         assert why in refused(client)
 
 

@@ -33,4 +33,5 @@ class DeviceScreen(FactsScreen):
         self.show_facts(device_facts(device, snapshot.taken_at))
         track = self.doctor.history.utilization.get(device.uuid)
         if track is not None:
-            self.show_history("Utilization", track.points(self.size.width))
+            shown = track.columns(600, self.size.width, snapshot.taken_at)
+            self.show_history("Utilization of the last 10 minutes", shown)

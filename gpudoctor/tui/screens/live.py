@@ -13,6 +13,7 @@ from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import Glyphs
 from gpudoctor.present.verdicts import Verdicts
 from gpudoctor.tui.history import History
+from gpudoctor.tui.look import Look
 
 
 class Doctor(Protocol):
@@ -24,6 +25,12 @@ class Doctor(Protocol):
     paused: bool
     verdicts: Verdicts
     see: Callable[[], Snapshot]
+    look: Look
+
+    @property
+    def note(self) -> str:
+        """Where the readings come from, where that is not the driver itself."""
+        ...
 
     def newest(self) -> Snapshot | None:
         """The newest snapshot, also while the picture is held."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -20,6 +21,8 @@ from gpudoctor.present.host import host_cells, title_cells
 from gpudoctor.present.processes import Order
 from gpudoctor.present.remarks import Remark, remarks
 from gpudoctor.present.verdicts import verdict_of
+from gpudoctor.tui.history import WINDOWS, Window
+from gpudoctor.tui.look import PARTS
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.widgets.filter import FilterInput
 from gpudoctor.tui.widgets.graphs import Graphs, Series, tile
@@ -27,7 +30,6 @@ from gpudoctor.tui.widgets.grid import Grid
 from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.lines import Lines
 
-_STEPS = (1, 5, 30)
 _TALL = 30
 _LEAST_PROCESS_ROWS = 8
 # The header and two processes stay even where sixteen GPUs fill a terminal of 24 lines.
@@ -53,16 +55,17 @@ class OverviewScreen(LiveScreen):
         Binding("space", "tag", "Tag, to act on several", show=False),
         Binding("U", "untag", "Untag all", show=False),
         Binding("w", "window", "Window"),
+        Binding("1", "hide('host')", "Hide or show the host", show=False),
+        Binding("2", "hide('remarks')", "Hide or show the remarks", show=False),
+        Binding("3", "hide('graphs')", "Hide or show the graphs", show=False),
         Binding("escape", "clear", "Clear the filter", show=False),
         Binding("tab", "app.focus_next", "Other table", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._order = Order()
         self._query = ""
         self._tagged: frozenset[str] = frozenset()
-        self._step = _STEPS[0]
         self._listed = 0
 
     def compose(self) -> ComposeResult:
@@ -86,7 +89,16 @@ class OverviewScreen(LiveScreen):
         self.query_one("#filter-bar").display = False
         self.query_one("#filter", Input).cursor_blink = False
         self._table.mark_sorted(self._order.key, self._order.down)
+        self._hide()
         self.query_one("#title", Lines).show((title_cells(None),))
+
+    @property
+    def _order(self) -> Order:
+        return Order(self.doctor.look.sort, self.doctor.look.down)
+
+    @property
+    def _window(self) -> Window:
+        return next(one for one in WINDOWS if one.name == self.doctor.look.window)
 
     @property
     def _table(self) -> Grid:
@@ -94,7 +106,9 @@ class OverviewScreen(LiveScreen):
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Hand each part what it shows."""
-        self.query_one("#title", Lines).show((title_cells(snapshot, self.doctor.paused),))
+        self.query_one("#title", Lines).show(
+            (title_cells(snapshot, self.doctor.paused, self.doctor.note),)
+        )
         self.query_one("#host", Lines).show((host_cells(snapshot),))
         rows = devices.device_rows(snapshot)
         self._listed = len(snapshot.processes)
@@ -121,11 +135,14 @@ class OverviewScreen(LiveScreen):
     def _arrange(self, device_rows: int, count: int) -> None:
         """Graphs get what is left when the GPUs and enough processes are shown."""
         height, width = self.size.height, self.size.width
-        fixed = 2 + (device_rows + 1) + (1 if height < _TALL else 3) + 1
+        hidden = self.doctor.look.hidden
+        remarked = 0 if "remarks" in hidden else 1 if height < _TALL else 3
+        fixed = 1 + ("host" not in hidden) + (device_rows + 1) + remarked + 1
         # In steps, so that the graphs do not jump whenever a process comes or goes.
         wanted = -(-max(1, self._listed) // _LEAST_PROCESS_ROWS) * _LEAST_PROCESS_ROWS
         spare = height - fixed - 1 - min(wanted, max(_LEAST_PROCESS_ROWS, height // 3))
-        tiling = tile(count, width - 2, min(spare, height // 2))
+        room = 0 if "graphs" in hidden else min(spare, height // 2)
+        tiling = tile(count, width - 2, room)
         graphs = self.query_one("#graphs", Graphs)
         graphs.display = tiling is not None
         if tiling is not None:
@@ -156,7 +173,7 @@ class OverviewScreen(LiveScreen):
         if not graphs.display:
             return
         wanted = graphs.points or self.size.width // 2
-        window = units.age(wanted * self._step)
+        window, now = self._window, snapshot.taken_at
         series = []
         for device in snapshot.devices:
             busy, held = history.utilization.get(device.uuid), history.memory.get(device.uuid)
@@ -166,9 +183,9 @@ class OverviewScreen(LiveScreen):
             series.append(
                 Series(
                     title,
-                    window,
-                    tuple(busy.points(wanted, self._step)) if busy else (),
-                    tuple(held.points(wanted, self._step)) if held else (),
+                    window.name,
+                    tuple(busy.columns(window.seconds, wanted, now)) if busy else (),
+                    tuple(held.columns(window.seconds, wanted, now)) if held else (),
                     device.state is not DeviceState.OK,
                 )
             )
@@ -226,7 +243,7 @@ class OverviewScreen(LiveScreen):
         self._sorted(Order(self._order.key, not self._order.down))
 
     def _sorted(self, order: Order) -> None:
-        self._order = order
+        self._keep(sort=order.key, down=order.down)
         self._table.mark_sorted(order.key, order.down)
         self.catch_up()
 
@@ -263,8 +280,23 @@ class OverviewScreen(LiveScreen):
 
     def action_window(self) -> None:
         """Show a longer time in the graphs, then the shortest again."""
-        self._step = _STEPS[(_STEPS.index(self._step) + 1) % len(_STEPS)]
+        following = WINDOWS[(WINDOWS.index(self._window) + 1) % len(WINDOWS)]
+        self._keep(window=following.name)
         self.catch_up()
+
+    def action_hide(self, part: str) -> None:
+        """Hide a part of the screen, or show it again; what it leaves goes to the others."""
+        hidden = set(self.doctor.look.hidden) ^ {part}
+        self._keep(hidden=tuple(one for one in PARTS if one in hidden))
+        self._hide()
+        self.catch_up()
+
+    def _hide(self) -> None:
+        for part in ("host", "remarks"):
+            self.query_one(f"#{part}").display = part not in self.doctor.look.hidden
+
+    def _keep(self, **changes: Any) -> None:
+        self.doctor.look = replace(self.doctor.look, **changes)
 
     def on_grid_header_clicked(self, event: Grid.HeaderClicked) -> None:
         """Sort by the title that was clicked."""
