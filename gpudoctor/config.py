@@ -25,9 +25,10 @@ class SamplingSettings:
 
 @dataclass(frozen=True, slots=True)
 class TuiSettings:
-    """The terminal UI."""
+    """The terminal UI. Without a theme it is the one that was used last; `remember` keeps the look."""
 
-    theme: str = "dark"
+    theme: str = ""
+    remember: bool = True
 
 
 @dataclass(frozen=True, slots=True)

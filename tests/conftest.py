@@ -16,3 +16,6 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No test asks a daemon of this machine, or becomes the one that others ask, unless it means to.
 os.environ["GPUDOCTOR_SOCKET"] = "off"
+
+# No test finds the screen as somebody left it, or leaves it so for them, unless it means to.
+os.environ["GPUDOCTOR_UI_STATE"] = "off"

@@ -35,9 +35,7 @@ _TOKEN = "GPUDOCTOR_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
     "--sort",
     "order",
     type=click.Choice(("trouble", "name", "free", "util", "memory", "power")),
-    default="trouble",
-    show_default=True,
-    help="Order of the machines.",
+    help="Order of the machines: trouble, or what the screen was sorted by the last time.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N machines.")
 @click.option(
@@ -54,7 +52,7 @@ def fleet(
     obj: dict[str, Any],
     url: str | None,
     match: str,
-    order: str,
+    order: str | None,
     limit: int | None,
     idle_for: str,
     once: bool,
@@ -79,7 +77,12 @@ def fleet(
         return
     from gpudoctor.history.prometheus import read_fleet
 
-    _print(read_fleet(server, match=match, idle_for=idle_for), order, limit, as_json=as_json)
+    _print(
+        read_fleet(server, match=match, idle_for=idle_for),
+        order or "trouble",
+        limit,
+        as_json=as_json,
+    )
 
 
 def named(url: str | None, settings: Settings) -> Prometheus:
@@ -115,8 +118,8 @@ def source_of(server: Prometheus, match: str = "", idle_for: str = "1h") -> Flee
     )
 
 
-def _open(source: FleetSource, settings: Settings, order: str, *, ascii_only: bool) -> None:
-    from gpudoctor.cli.painting import paint_on_stdout
+def _open(source: FleetSource, settings: Settings, order: str | None, *, ascii_only: bool) -> None:
+    from gpudoctor.cli.painting import kept, paint, paint_on_stdout
     from gpudoctor.present.fleet import natural
     from gpudoctor.present.glyphs import glyphs, speaks_unicode
     from gpudoctor.tui.fleet import FleetApp
@@ -124,9 +127,13 @@ def _open(source: FleetSource, settings: Settings, order: str, *, ascii_only: bo
 
     plain = ascii_only or not speaks_unicode(sys.stdout.encoding)
     theme = checked(settings.tui.theme)
-    app = FleetApp(source, order=natural(order), theme=theme, set_=glyphs(plain))
+    look, complaint = kept(settings.tui)
+    chosen = None if order is None else natural(order)
+    app = FleetApp(
+        source, order=chosen, theme=theme, set_=glyphs(plain), look=look, complaint=complaint
+    )
     paint_on_stdout()
-    app.run()
+    paint(app, settings.tui)
 
 
 def _print(found: Fleet, order: str, limit: int | None, *, as_json: bool) -> None:

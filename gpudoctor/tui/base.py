@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events
@@ -10,7 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from gpudoctor.present.glyphs import Glyphs
-from gpudoctor.tui.themes import THEMES, VARIABLES, following
+from gpudoctor.tui.look import Look
+from gpudoctor.tui.themes import NAMES, THEMES, VARIABLES, following
 
 
 class BaseApp(App[None]):
@@ -23,12 +25,14 @@ class BaseApp(App[None]):
         Binding("question_mark,f1", "help", "Help", key_display="?"),
     ]
 
-    def __init__(self, theme: str, set_: Glyphs) -> None:
+    def __init__(self, theme: str, set_: Glyphs, look: Look, complaint: str) -> None:
         super().__init__()
         for known in THEMES:
             self.register_theme(known)
-        self.theme = theme
+        self.look = look
+        self.theme = self._begun_with = theme or look.theme or NAMES[0]
         self.glyphs = set_
+        self._complaint = complaint
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The colours that a theme may leave out."""
@@ -37,6 +41,13 @@ class BaseApp(App[None]):
     def on_mount(self) -> None:
         """Borders, too, are drawn with what the terminal has."""
         self.set_class(self.glyphs.plain, "plain-glyphs")
+        if self._complaint:
+            self.notify(self._complaint, severity="warning", markup=False)
+
+    def left(self) -> Look:
+        """How the screen is left; a theme that the settings name is none that was chosen here."""
+        chosen = self.theme != self._begun_with
+        return replace(self.look, theme=self.theme) if chosen else self.look
 
     def on_key(self, event: events.Key) -> None:
         """Give to the filter what was typed ahead of it: such keys went to the table before it opened."""

@@ -9,8 +9,8 @@ from textual.binding import Binding, BindingType
 from gpudoctor.present.fleet import FleetOrder
 from gpudoctor.present.glyphs import UNICODE, Glyphs
 from gpudoctor.tui.base import BaseApp
+from gpudoctor.tui.look import Look
 from gpudoctor.tui.screens.fleet import FleetScreen, FleetSource
-from gpudoctor.tui.themes import NAMES
 
 
 class FleetApp(BaseApp):
@@ -26,10 +26,12 @@ class FleetApp(BaseApp):
         source: FleetSource,
         *,
         order: FleetOrder | None = None,
-        theme: str = NAMES[0],
+        theme: str = "",
         set_: Glyphs = UNICODE,
+        look: Look = Look(),  # noqa: B008 - it never changes
+        complaint: str = "",
     ) -> None:
-        super().__init__(theme, set_)
+        super().__init__(theme, set_, look, complaint)
         self._source = source
         self._order = order
 

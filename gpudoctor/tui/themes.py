@@ -90,13 +90,13 @@ NAMES: tuple[str, ...] = tuple(theme.name for theme in THEMES)
 
 
 def checked(name: str) -> str:
-    """The theme that settings name.
+    """The theme that settings name; none where they name none.
 
     Raises:
         GpuDoctorError: there is none of this name.
     """
     known = (*NAMES, *BUILTIN_THEMES)
-    if name in known:
+    if not name or name in known:
         return name
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
@@ -12,6 +12,7 @@ from gpudoctor import units
 from gpudoctor.model.fleet import Fleet, FleetGpu
 from gpudoctor.present import fleet as rows
 from gpudoctor.present.cells import Cell, Level
+from gpudoctor.tui.base import BaseApp
 from gpudoctor.tui.screens.asked import AskedScreen
 from gpudoctor.tui.widgets.grid import Grid
 
@@ -38,6 +39,7 @@ class FleetScreen(AskedScreen[Fleet]):
     def __init__(self, source: FleetSource, order: rows.FleetOrder | None = None) -> None:
         super().__init__()
         self._source = source
+        self._asked_order = order
         self._order = order or rows.FleetOrder()
 
     def ask(self) -> Fleet:
@@ -46,6 +48,9 @@ class FleetScreen(AskedScreen[Fleet]):
 
     def table(self) -> Grid:
         """One row for each."""
+        if self._asked_order is None:
+            look = self._remembering.look
+            self._order = rows.FleetOrder(look.fleet_sort, look.fleet_down)
         grid = Grid(rows.COLUMNS, dom_id="machines")
         grid.mark_sorted(self._order.key, self._order.down)
         return grid
@@ -87,8 +92,14 @@ class FleetScreen(AskedScreen[Fleet]):
             return
         same = key == self._order.key
         self._order = rows.FleetOrder(key, not self._order.down) if same else rows.natural(key)
-        self.query_one(Grid).mark_sorted(self._order.key, self._order.down)
+        app, order = self._remembering, self._order
+        app.look = replace(app.look, fleet_sort=order.key, fleet_down=order.down)
+        self.query_one(Grid).mark_sorted(order.key, order.down)
         self.refill()
+
+    @property
+    def _remembering(self) -> BaseApp:
+        return cast(BaseApp, self.app)
 
     def on_grid_opened(self, event: Grid.Opened) -> None:
         """Open the machine's GPUs."""
