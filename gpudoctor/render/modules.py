@@ -68,16 +68,16 @@ def module_table(profile: Profile) -> Iterator[RenderableType]:
         + ("PARAMETERS", "OUTPUT")
     )
     grid.columns[1].justify = "left"
-    inside = _parameters(profile.modules)
+    parameters = inside(profile.modules)
     for depth, name, one in rows:
         grid.add_row(
             Text("  " * depth) + safe(name),
             safe(one.kind),
-            _per_step(one.calls, steps),
+            per_step(one.calls, steps),
             duration(one.total_seconds / steps),
             duration(_divided(one.backward_seconds, steps)),
             *((duration(_divided(one.device_seconds, steps)),) if device else ()),
-            count(inside[one.root, one.name]),
+            count(parameters[one.root, one.name]),
             data_size(one.output_bytes),
         )
     yield grid
@@ -102,7 +102,7 @@ def _largest(node: Node) -> float:
     return max((_largest(child) for child in node.below.values()), default=0.0)
 
 
-def _parameters(modules: tuple[ModuleTime, ...]) -> dict[tuple[str, str], int | None]:
+def inside(modules: tuple[ModuleTime, ...]) -> dict[tuple[str, str], int | None]:
     """The parameters of each module with those in it."""
     sums: dict[tuple[str, str], int | None] = {}
     for one in modules:
@@ -121,7 +121,8 @@ def _around(name: str) -> Iterator[str]:
         yield name
 
 
-def _per_step(calls: int, steps: int) -> str:
+def per_step(calls: int, steps: int) -> str:
+    """Calls in one of `steps` steps, with a decimal where they do not divide."""
     return count(calls // steps) if calls % steps == 0 else f"{calls / steps:.1f}"
 
 

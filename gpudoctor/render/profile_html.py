@@ -12,6 +12,7 @@ from gpudoctor import __version__, units
 from gpudoctor.model.profile import Profile
 from gpudoctor.profile.session import SamplesSeen
 from gpudoctor.profile.timeline import Timeline
+from gpudoctor.render import treemap
 from gpudoctor.render.charts import HEIGHT, WIDTH, chart
 from gpudoctor.render.flame import boxes
 from gpudoctor.render.gpu_strip import strips
@@ -36,7 +37,7 @@ def html(profile: Profile, samples: SamplesSeen | None, timeline: Timeline | Non
         printable=units.printable,
         short=lambda line: short(line, profile.run.cwd),
     )
-    context = {**_context(profile, samples), "strips": strips(timeline)}
+    context = {**_context(profile, samples), **_modules(profile), "strips": strips(timeline)}
     return environment.get_template("profile.html").render(context)
 
 
@@ -66,6 +67,15 @@ def _headline(profile: Profile) -> list[str]:
         return [line.plain for line in verdict(profile)]
     failure = failed(profile)
     return [] if failure is None else [units.printable(failure)]
+
+def _modules(profile: Profile) -> dict[str, Any]:
+    return {
+        "module_boxes": treemap.boxes(profile),
+        "module_measures": treemap.measures(profile),
+        "module_classes": treemap.classes(profile),
+        "module_rows": treemap.rows(profile),
+    }
+
 
 
 def _moment(at: float) -> str:
