@@ -260,6 +260,8 @@ def forget(folder: Path) -> None:
     for one in (folder, *rank_folders(folder).values()):
         for name in _LEFT:
             (one / name).unlink(missing_ok=True)
+        for path in one.glob("worker-*.json"):
+            path.unlink(missing_ok=True)
 
 
 def show_diff(folders: tuple[Path, Path], as_json: bool) -> None:

@@ -61,11 +61,13 @@ def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
             seconds[key][2] += weight
     best = sorted(seconds.items(), key=lambda item: -item[1][1])[:_MOST]
     return tuple(
-        _line(named[file, line], file, line, phase, times) for (file, line, phase), times in best
+        line_time(named[file, line], file, line, phase, times)
+        for (file, line, phase), times in best
     )
 
 
-def _line(name: str, file: str, line: int, phase: str, times: list[float]) -> LineTime:
+def line_time(name: str, file: str, line: int, phase: str, times: Sequence[float]) -> LineTime:
+    """A line with its text; `times` are its own, its total and torch's seconds."""
     return LineTime(
         source_line=f"{file}:{line}",
         function=name,

@@ -25,10 +25,11 @@ from gpudoctor.model.profile import (
 from gpudoctor.profile import stacks
 from gpudoctor.profile.modules import module_times, read_modules
 from gpudoctor.profile.rules.registry import findings
-from gpudoctor.profile.session import Session, Site, StepsSeen, TorchSeen, read_session
+from gpudoctor.profile.session import Session, Site, StepsSeen, TorchSeen, WindowSeen, read_session
 from gpudoctor.profile.timeline import gpu_uses
 from gpudoctor.profile.trace import read_trace
 from gpudoctor.profile.window import window_of
+from gpudoctor.profile.workers import WorkerSeen, read_workers, worker_times
 from gpudoctor.units import duration
 
 _MOST_POINTS = 500
@@ -59,7 +60,7 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         torch=None if session.torch is None else _torch(session.torch),
         steps=_steps(session),
         optimizers=_optimizers(session),
-        loaders=_loaders(session),
+        loaders=_loaders(session, read_workers(folder)),
         window=window,
         functions=_functions(session),
         lines=stacks.lines(session.samples) if session.samples else (),
@@ -67,8 +68,8 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         memory=tuple(MemoryPoint(at, size) for at, size in session.memory if size),
         threads=_threads(session),
         gpus=gpu_uses(folder),
-        notes=tuple(text for text in (*_notes(session), *session.notes, note) if text),
         modules=modules,
+        notes=tuple(text for text in (*_notes(session), *session.notes, note) if text),
     )
     return replace(profile, findings=findings(profile))
 
@@ -200,6 +201,9 @@ def _torch(seen: TorchSeen) -> TorchFacts:
         cudnn_version=seen.cudnn_version,
         import_seconds=seen.import_seconds,
         threads=seen.threads,
+        matmul_tf32=seen.matmul_tf32,
+        conv_tf32=seen.conv_tf32,
+        cudnn_benchmark=seen.cudnn_benchmark,
         error=seen.error,
         devices=tuple(
             TorchDevice(
@@ -210,6 +214,7 @@ def _torch(seen: TorchSeen) -> TorchFacts:
                 memory_reserved_peak_bytes=one.memory_reserved_peak_bytes,
                 allocator_retries=one.allocator_retries,
                 out_of_memory=one.out_of_memory,
+                capability=one.capability,
             )
             for one in seen.devices
         ),
@@ -262,7 +267,7 @@ def _optimizers(session: Session) -> tuple[OptimizerTime, ...]:
     )
 
 
-def _loaders(session: Session) -> tuple[LoaderTime, ...]:
+def _loaders(session: Session, workers: list[WorkerSeen]) -> tuple[LoaderTime, ...]:
     return tuple(
         LoaderTime(
             wait_seconds=one.wait_seconds,
@@ -275,8 +280,9 @@ def _loaders(session: Session) -> tuple[LoaderTime, ...]:
             epochs=one.epochs,
             start_seconds=one.start_seconds,
             first_wait_seconds=one.first_wait_seconds,
+            workers=worker_times(workers, number),
         )
-        for one in session.loaders
+        for number, one in enumerate(session.loaders)
     )
 
 

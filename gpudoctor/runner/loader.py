@@ -7,6 +7,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .code_paths import user_line
+from .workers import WorkerEntry
 
 Site = Optional[Tuple[str, int]]
 
@@ -14,7 +15,8 @@ Site = Optional[Tuple[str, int]]
 class LoaderUse:
     """One loop over a DataLoader: a line of the script and the loader's settings."""
 
-    def __init__(self, site: Site, loader: Any) -> None:
+    def __init__(self, number: int, site: Site, loader: Any) -> None:
+        self.number = number
         self.site = site
         self.num_workers = getattr(loader, "num_workers", None)
         self.batch_size = getattr(loader, "batch_size", None)
@@ -27,17 +29,18 @@ class LoaderUse:
         self.start_seconds = 0.0
 
     def as_dict(self) -> Dict[str, Any]:
-        plain = {key: value for key, value in vars(self).items() if key != "site"}
+        plain = {k: v for k, v in vars(self).items() if k not in ("site", "number")}
         return {"site": list(self.site) if self.site else None, **plain}
 
 
 class LoaderWatch:
     """Patches `DataLoader.__iter__` and the iterators' `__next__` once; adds up per loop of the script."""
 
-    def __init__(self, on_batch: Callable[[], None]) -> None:
+    def __init__(self, on_batch: Callable[[], None], workers: WorkerEntry) -> None:
         self.uses: List[LoaderUse] = []
         self.enabled = True
         self._on_batch = on_batch
+        self._workers = workers
         self._by_site: Dict[Any, LoaderUse] = {}
 
     def install(self, module: Any) -> None:
@@ -60,21 +63,24 @@ class LoaderWatch:
         def __iter__(loader: Any) -> Any:  # noqa: N807
             if not watch._counts():
                 return plain_iter(loader)
+            use = watch._use(loader, user_line())
             begun = time.perf_counter()
-            iterator = plain_iter(loader)
-            watch._started(loader, iterator, time.perf_counter() - begun, user_line())
+            iterator = watch._workers.around(use.number, lambda: plain_iter(loader))
+            watch._started(use, iterator, time.perf_counter() - begun)
             return iterator
 
         __next__.__doc__, __iter__.__doc__ = plain_next.__doc__, plain_iter.__doc__
         base.__next__ = __next__
         module.DataLoader.__iter__ = __iter__
+        self._workers.install(module._utils.worker)
 
     def _counts(self) -> bool:
         return self.enabled and threading.current_thread() is threading.main_thread()
 
-    def _started(self, loader: Any, iterator: Any, seconds: float, site: Site) -> None:
-        use = self._use(loader, site)
+    def _started(self, use: LoaderUse, iterator: Any, seconds: float) -> None:
         use.epochs += 1
+        if not (use.persistent and use.epochs > 1):
+            self._workers.count(use.num_workers or 0)
         use.start_seconds += seconds
         iterator._gpudoctor_use = use
         iterator._gpudoctor_first = True
@@ -83,7 +89,7 @@ class LoaderWatch:
         key = (site, getattr(loader, "num_workers", None), getattr(loader, "batch_size", None))
         use = self._by_site.get(key)
         if use is None:
-            use = self._by_site[key] = LoaderUse(site, loader)
+            use = self._by_site[key] = LoaderUse(len(self.uses), site, loader)
             self.uses.append(use)
         return use
 

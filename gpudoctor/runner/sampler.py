@@ -16,6 +16,8 @@ _MOST_STACKS = 20_000
 _DEEPEST = 200
 # The import system puts several frames between two modules, which say nothing.
 _IMPORT = "<frozen importlib"
+# What lies outside of these functions of the runner is not the script's.
+_ROOTS = ("main", "work")
 Key = Tuple[bool, Tuple[Tuple[int, int], ...]]
 
 
@@ -78,7 +80,7 @@ class Sampler:
             code = frame.f_code
             file = code.co_filename
             if is_runner(file):
-                if code.co_name == "main":
+                if code.co_name in _ROOTS:
                     break
             elif not (file.startswith(_IMPORT) and last.startswith(_IMPORT)):
                 self._codes.setdefault(id(code), code)
@@ -97,12 +99,16 @@ class Sampler:
             del self.memory[::2]
             self._memory_period *= 2
 
-    def as_dict(self) -> Dict[str, Any]:
-        """The stacks, leaf first, as indices into a table of functions. Callable from any thread."""
+    def as_dict(self, most: Optional[int] = None) -> Dict[str, Any]:
+        """The stacks (the `most` weighty ones), leaf first, as indices into a table of functions. Callable
+        from any thread."""
         functions: List[List[Any]] = []
         index: Dict[int, int] = {}
         stacks = []
-        for (in_loop, key), weight in list(self._weights.items()):
+        seen = list(self._weights.items())
+        if most is not None and len(seen) > most:
+            seen = sorted(seen, key=lambda item: -item[1])[:most]
+        for (in_loop, key), weight in seen:
             frames = []
             for code_id, line in key:
                 if code_id not in index:

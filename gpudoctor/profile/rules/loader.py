@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import LineTime, LoaderTime, Profile, ProfileFinding
+from gpudoctor.profile.rules import workers
 from gpudoctor.profile.rules.registry import rule
 from gpudoctor.profile.rules.shares import costliest, gpu_is_busy, loop_seconds
 from gpudoctor.units import count, duration, percent
@@ -43,6 +44,8 @@ def _where(profile: Profile, loader: LoaderTime) -> tuple[str | None, tuple[str,
         f"{duration(loader.wait_seconds)} in {loader.batches} batches with num_workers="
         f"{loader.num_workers}"
     )
+    if loader.workers:
+        return workers.where(loader, waited)
     inside = _slow_line(profile, loader)
     if inside is None:
         return loader.source_line, (waited,)
@@ -61,6 +64,8 @@ def _slow_line(profile: Profile, loader: LoaderTime) -> LineTime | None:
 
 def _gain(profile: Profile, loader: LoaderTime, slow: LineTime | None) -> float | None:
     hidden = _hidden(profile, loader)
+    if loader.workers:
+        return workers.gain(loader, hidden)
     if hidden is None:
         return loader.wait_seconds
     best = max(hidden, slow.total_seconds if slow is not None else 0.0)
@@ -74,12 +79,15 @@ def _hidden(profile: Profile, loader: LoaderTime) -> float | None:
         return None
     # Other threads, such as torch's, already use cores that workers would compete for.
     used = min(loop, run.main_cpu_seconds) + max(0.0, run.cpu_seconds - run.main_cpu_seconds)
+    used += sum(one.cpu_seconds for one in loader.workers)
     return max(0.0, min(loader.wait_seconds, loop - used / run.cpus))
 
 
 def _advice(profile: Profile, loader: LoaderTime, slow: LineTime | None) -> str:
     cpus = profile.run.cpus
     have = "" if cpus is None else f" (the script may use {count(cpus)} {_plural(cpus, 'CPU')})"
+    if loader.workers:
+        return workers.advice(loader, have)
     if loader.num_workers:
         return (
             "Make loading one sample cheaper, or cache it; more num_workers help only while there "
@@ -87,8 +95,8 @@ def _advice(profile: Profile, loader: LoaderTime, slow: LineTime | None) -> str:
         )
     if cpus == 1:
         return "Make loading one sample cheaper, or cache it: there is one CPU, so workers do not help."
-    workers = 2 if cpus is None else max(1, min(4, cpus - 1))
-    option = f"DataLoader(…, num_workers={workers} or more, persistent_workers=True)"
+    some = 2 if cpus is None else max(1, min(4, cpus - 1))
+    option = f"DataLoader(…, num_workers={some} or more, persistent_workers=True)"
     if slow is not None:
         return (
             "Make this line cheaper first, or do its work once and cache it; then load in worker "
