@@ -15,6 +15,7 @@ from gpudoctor.model.finding import Severity
 from gpudoctor.model.profile import GpuUse, Profile, ProfileFinding, Window
 from gpudoctor.render.loader_workers import TITLES, cells, in_words
 from gpudoctor.render.modules import module_table
+from gpudoctor.render.operator_shapes import kernel_table, shape_table
 from gpudoctor.render.profile_table import table, title
 from gpudoctor.render.text import safe
 from gpudoctor.units import count, data_size, duration, hertz, percent, printable, text, watts
@@ -27,6 +28,7 @@ _STEPS = {
 }
 _TOP = 10
 _MOST_FINDINGS = 3
+_MOST_LOADERS = 3
 _ENDS = {
     "finished": "finished",
     "exit": "ended by sys.exit",
@@ -47,8 +49,11 @@ def report(profile: Profile, folder: Path | None = None) -> Iterator[RenderableT
     yield from _overview(profile)
     yield from _phases(profile)
     yield from _operators(profile)
-    yield from _lines(profile)
+    yield from shape_table(profile)
+    yield from kernel_table(profile)
     yield from module_table(profile)
+    yield from _lines(profile)
+    yield from _workers(profile)
     yield from _threads(profile)
     for note in profile.notes:
         yield safe(f"Note: {note}", "dim")
@@ -237,6 +242,19 @@ def _cut(raw: str) -> Text:
     return code
 
 
+def _workers(profile: Profile) -> Iterator[RenderableType]:
+    loaders = [loader for loader in profile.loaders if loader.workers]
+    for loader in loaders[:_MOST_LOADERS]:
+        where = short(loader.source_line, profile.run.cwd)
+        yield title(f"Workers of the DataLoader at {printable(where)}: {in_words(loader.workers)}")
+        grid = table(TITLES)
+        grid.add_column("SLOWEST LINE", overflow="ellipsis", no_wrap=True)
+        for one in loader.workers[:_TOP]:
+            line = short(one.line.source_line if one.line else None, profile.run.cwd)
+            grid.add_row(*cells(one), safe(line))
+        yield grid
+
+
 def _threads(profile: Profile) -> Iterator[RenderableType]:
     # Of a worker only what it does itself; the queues' own threads always wait and say nothing.
     threads = [thread for thread in profile.threads if thread.main][:_TOP]
@@ -254,16 +272,3 @@ def _threads(profile: Profile) -> Iterator[RenderableType]:
             safe(short(one.source_line, profile.run.cwd)),
         )
     yield grid
-
-
-def title(words: str) -> Text:
-    """A table's title, after an empty line."""
-    return Text("\n" + words, style="bold")
-
-
-def table(titles: tuple[str, ...]) -> Table:
-    """An empty table; all columns but the first are set right."""
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    for position, title in enumerate(titles):
-        grid.add_column(title, justify="right" if position else "left", no_wrap=True)
-    return grid

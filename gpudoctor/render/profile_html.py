@@ -16,6 +16,8 @@ from gpudoctor.render import treemap
 from gpudoctor.render.charts import HEIGHT, WIDTH, chart
 from gpudoctor.render.flame import boxes
 from gpudoctor.render.gpu_strip import strips
+from gpudoctor.render.loader_workers import TITLES, cells, in_words
+from gpudoctor.render.operator_shapes import given
 from gpudoctor.render.profile import facts, failed, short, verdict
 
 
@@ -35,6 +37,9 @@ def html(profile: Profile, samples: SamplesSeen | None, timeline: Timeline | Non
         size=units.data_size,
         text=units.text,
         printable=units.printable,
+        worker=cells,
+        workers=in_words,
+        given=given,
         short=lambda line: short(line, profile.run.cwd),
     )
     context = {**_context(profile, samples), **_modules(profile), "strips": strips(timeline)}
@@ -57,16 +62,11 @@ def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:
         "memory": chart([(point.at, point.resident_bytes) for point in profile.memory]),
         "flame": flame,
         "flame_rows": max((box.depth for box in flame), default=0) + 1,
+        "worker_titles": TITLES,
         "width": WIDTH,
         "height": HEIGHT,
     }
 
-
-def _headline(profile: Profile) -> list[str]:
-    if not profile.findings:
-        return [line.plain for line in verdict(profile)]
-    failure = failed(profile)
-    return [] if failure is None else [units.printable(failure)]
 
 def _modules(profile: Profile) -> dict[str, Any]:
     return {
@@ -76,6 +76,12 @@ def _modules(profile: Profile) -> dict[str, Any]:
         "module_rows": treemap.rows(profile),
     }
 
+
+def _headline(profile: Profile) -> list[str]:
+    if not profile.findings:
+        return [line.plain for line in verdict(profile)]
+    failure = failed(profile)
+    return [] if failure is None else [units.printable(failure)]
 
 
 def _moment(at: float) -> str:
