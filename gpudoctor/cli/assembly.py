@@ -11,8 +11,10 @@ import click
 
 from gpudoctor.cli.sources import open_machine
 from gpudoctor.config import NotifySettings
+from gpudoctor.daemon.changes import Change, note
 from gpudoctor.daemon.inspector import Inspector
 from gpudoctor.daemon.journal import Journal
+from gpudoctor.daemon.kernel_xids import KernelXids
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.listen import Address, bind, bound, parse, release
 from gpudoctor.daemon.notify import Notifier
@@ -35,7 +37,14 @@ def open_sampler(ctx: click.Context, ledger: Ledger, machines: ExitStack) -> Sam
     if machine.notice:
         click.echo(machine.notice, err=True)
     every = ledger.interval_s
-    return Sampler(machine.nvml, machine.host, interval_s=every, reopen=machine.reopen)
+    sampler = Sampler(machine.nvml, machine.host, interval_s=every, reopen=machine.reopen)
+    if machine.nvml.source == "nvml":
+        # The kernel log of this host says nothing of a machine that is played.
+        kernel_log = KernelXids(sampler.tell)
+        if kernel_log.start():
+            sampler.subscribe(kernel_log.add)
+            machines.callback(kernel_log.stop)
+    return sampler
 
 
 def notify(settings: NotifySettings, ledger: Ledger, notifier: Notifier) -> None:
@@ -57,22 +66,33 @@ def notify(settings: NotifySettings, ledger: Ledger, notifier: Notifier) -> None
 
 
 def inspect(
-    interval_s: float, ledger: Ledger, notifier: Notifier, stack: ExitStack
+    interval_s: float,
+    ledger: Ledger,
+    notifier: Notifier,
+    recorder: Recorder | None,
+    stack: ExitStack,
 ) -> list[Subscriber]:
-    """What logs and tells changes, and what runs the checks if it shall."""
-    journal = Journal([notifier.add])
+    """What logs, tells and records changes, and what runs the checks if it shall."""
+
+    def record(change: Change) -> None:
+        noted = note(change)
+        if recorder is not None and noted is not None:
+            recorder.note(noted)
+
+    journal = Journal([notifier.add, record])
     stack.callback(notifier.stop)
+    readers: list[Subscriber] = [journal.add] if recorder is None else [recorder.add, journal.add]
     if not interval_s:
-        return [journal.add]
+        return readers
     inspector = Inspector(ledger, interval_s=interval_s, tell=journal.add_inspection)
     inspector.start()
     stack.callback(inspector.stop)
-    return [journal.add, inspector.add]
+    return [*readers, inspector.add]
 
 
 def record(
     path: Path | None, ledger: Ledger, stack: ExitStack
-) -> tuple[list[Subscriber], Path | None]:
+) -> tuple[Recorder | None, Path | None]:
     """What writes the history, and where to. Only one that was asked for by name must work."""
     chosen = path or default_path()
     recorder = Recorder(chosen)
@@ -82,10 +102,10 @@ def record(
         if path is not None:
             raise
         logging.getLogger(__name__).warning("no history: %s: %s", error.message, error.cause)
-        return [], None
+        return None, None
     stack.callback(recorder.stop)
     ledger.unrecorded = recorder.errors_so_far
-    return [recorder.add], chosen
+    return recorder, chosen
 
 
 def say_where(sockets: dict[str, socket.socket], own: dict[Path, socket.socket]) -> None:

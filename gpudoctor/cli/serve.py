@@ -167,13 +167,12 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
         own = {} if made_up else assembly.own_socket(stack, everybody=_is_open(addresses, access))
         if chosen.textfile is not None:
             assembly.write_textfile(chosen.textfile, ledger, stack)
-        sampler = None if chosen.wait_for_driver else assembly.open_sampler(ctx, ledger, machines)
-        readers = assembly.inspect(chosen.inspect, ledger, notifier, stack)
-        history = None
-        if not chosen.no_history and (chosen.history is not None or not made_up):
-            recorders, history = assembly.record(chosen.history, ledger, stack)
-            readers += recorders
         opener = partial(assembly.open_sampler, ctx, ledger, machines)
+        sampler = None if chosen.wait_for_driver else opener()
+        recorder = history = None
+        if not chosen.no_history and (chosen.history is not None or not made_up):
+            recorder, history = assembly.record(chosen.history, ledger, stack)
+        readers = assembly.inspect(chosen.inspect, ledger, notifier, recorder, stack)
 
         def reread() -> Access:
             again, who = _settings(ctx), files.read()

@@ -106,7 +106,7 @@ def _read(path: Path, question: Question, only_events: bool, packed: bool) -> by
     )
     values = to_builtins(told)
     if only_events:
-        kept = {name: values[name] for name in ("since", "until", "events")}
+        kept = {name: values[name] for name in ("since", "until", "events", "notes")}
         body = envelope("gpudoctor.events/1", kept)
     else:
         body = envelope("gpudoctor.history/1", values)

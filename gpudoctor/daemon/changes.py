@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from gpudoctor.checks.xid import judged
+from gpudoctor.history.values import Note
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.snapshot import Device, GpuEvent
@@ -108,4 +110,29 @@ def orphan(found: Orphan, at: float, *, ended: bool = False) -> Change:
         summary,
         "; ".join(f"{offer.text} {offer.command}" for offer in found.offers),
         ended,
+    )
+
+
+_KINDS = {Kind.GPU: "gpu", Kind.FINDING: "finding", Kind.ORPHAN: "orphan"}
+_GPUS = re.compile(r"(?:GPU )?(\d+(?:, \d+)*)", re.ASCII)
+
+
+def note(change: Change) -> Note | None:
+    """The change for the flight recorder; None of an event, which it has from the samples."""
+    kind = _KINDS.get(change.kind)
+    if kind is None:
+        return None
+    labels = dict(change.labels)
+    where = _GPUS.fullmatch(labels.get("gpu") or labels.get("subject", ""))
+    name, pid = labels.get("check", ""), labels.get("pid")
+    text = change.summary.removeprefix(f"{name or kind}: ")
+    return Note(
+        change.at,
+        kind,
+        name,
+        change.severity.value,
+        text,
+        change.ended,
+        tuple(int(index) for index in where[1].split(", ")) if where else (),
+        None if pid is None else int(pid),
     )

@@ -13,7 +13,9 @@ import platformdirs
 from gpudoctor.errors import ExitCode, GpuDoctorError
 
 FILE = "history.sqlite3"
-VERSION = 1
+VERSION = 2
+# What this gpudoctor can read; the first had no notes, and is given them when it is written to.
+READABLE = (1, 2)
 _BUSY_S = 5.0
 
 # Points are kept in tiers: as sampled, in steps of 10 s and of 60 s. Times are milliseconds since the
@@ -45,6 +47,15 @@ CREATE TABLE event (
 );
 CREATE INDEX event_by_time ON event (at);
 """
+_NOTES = """
+CREATE TABLE note (
+    at INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, severity TEXT NOT NULL,
+    text TEXT NOT NULL, ended INTEGER NOT NULL, gpus TEXT NOT NULL, pid INTEGER
+);
+CREATE INDEX note_by_time ON note (at);
+"""
+# What is to be made, by the version that is found.
+_STEPS = {0: _TABLES + _NOTES, 1: _NOTES}
 
 
 def default_path() -> Path:
@@ -115,11 +126,11 @@ def open_to_read(path: Path) -> sqlite3.Connection:
             cause=str(error),
             exit_code=ExitCode.UNAVAILABLE,
         ) from error
-    if found != VERSION:
+    if found not in READABLE:
         database.close()
         raise GpuDoctorError(
             f"the history {path} is of another version of gpudoctor",
-            cause=f"It has layout {found}; this gpudoctor reads {VERSION}.",
+            cause=f"It has layout {found}; this gpudoctor reads {', '.join(map(str, READABLE))}.",
             exit_code=ExitCode.UNAVAILABLE,
         )
     return database
@@ -135,8 +146,9 @@ def _prepared(path: Path) -> sqlite3.Connection:
         # In WAL mode this survives the death of the process whole, and a power cut without damage.
         database.execute("PRAGMA synchronous = NORMAL")
         found = database.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        if found in _STEPS:
+            steps = _STEPS[found]
+            database.executescript(f"BEGIN; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
         elif found != VERSION:
             raise GpuDoctorError(
                 f"the history {path} is of another version of gpudoctor",

@@ -11,7 +11,7 @@ from typing import Any
 from gpudoctor.errors import ExitCode, GpuDoctorError
 from gpudoctor.history.database import open_to_read
 from gpudoctor.history.tiers import TIERS, Tier
-from gpudoctor.history.values import GpuHistory, GpuPoint, History, ProcessSpan
+from gpudoctor.history.values import GpuHistory, GpuPoint, History, Note, ProcessSpan
 from gpudoctor.model.snapshot import GpuEvent
 
 _POINTS = """
@@ -33,7 +33,12 @@ FROM point WHERE tier = ?1 AND gpu = ?2 AND at >= ?3 AND at < ?4 GROUP BY bucket
 _EVENTS = """
 SELECT at, uuid, kind, code, text FROM event WHERE at >= ? AND at < ? ORDER BY at DESC LIMIT ?
 """
+_NOTES = """
+SELECT at, kind, name, severity, text, ended, gpus, pid FROM note
+WHERE at >= ? AND at < ? ORDER BY at DESC LIMIT ?
+"""
 _ALL = -1
+_WITH_NOTES = 2
 
 
 def read_history(
@@ -101,7 +106,21 @@ def _read(
         tuple(span for span in processes if span.uuid in uuids),
         tuple(event for event in _events(database, bounds, rows) if event.uuid in uuids),
         sources,
+        tuple(
+            note
+            for note in _notes(database, bounds, rows)
+            if _is_of(note, {row[2] for row in chosen}, pid, everything=gpu is None and pid is None)
+        ),
     )
+
+
+def _is_of(note: Note, gpus: set[int], pid: int | None, *, everything: bool) -> bool:
+    """Whether the note is of what was asked for: a process's own, else one of its GPUs'."""
+    if everything:
+        return True
+    if pid is not None and note.pid is not None:
+        return note.pid == pid
+    return not gpus.isdisjoint(note.gpus)
 
 
 def _gpu(
@@ -199,4 +218,14 @@ def _events(database: sqlite3.Connection, bounds: tuple[int, int], most: int) ->
     rows = database.execute(_EVENTS, (*bounds, most)).fetchall()
     return [
         GpuEvent(at / 1000, uuid, kind, code, text) for at, uuid, kind, code, text in reversed(rows)
+    ]
+
+
+def _notes(database: sqlite3.Connection, bounds: tuple[int, int], most: int) -> list[Note]:
+    if database.execute("PRAGMA user_version").fetchone()[0] < _WITH_NOTES:
+        return []
+    rows = database.execute(_NOTES, (*bounds, most)).fetchall()
+    return [
+        Note(at / 1000, kind, name, severity, text, bool(ended), tuple(json.loads(gpus)), pid)
+        for at, kind, name, severity, text, ended, gpus, pid in reversed(rows)
     ]

@@ -17,6 +17,7 @@ from gpudoctor.errors import GpuDoctorError
 from gpudoctor.history.database import lock, move_aside, open_to_write
 from gpudoctor.history.fresh import FreshEvents
 from gpudoctor.history.tiers import forget, roll_up, shrink
+from gpudoctor.history.values import Note
 from gpudoctor.model.process import GpuProcess, GpuUse
 from gpudoctor.model.snapshot import Device, DeviceState, GpuEvent, Snapshot
 
@@ -29,6 +30,8 @@ _WAITING = 64
 _NO_SLOWDOWN = frozenset({"idle", "applications_clocks_setting", "display_clock_setting"})
 _LOG = logging.getLogger(__name__)
 
+_MOST_NOTES = 1000
+_NOTE = "INSERT INTO note VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _POINT = "INSERT OR REPLACE INTO point VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PROCESS = """
 INSERT INTO process VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?8, ?9, ?10)
@@ -66,6 +69,8 @@ class Recorder:
         self._gpus: dict[str, int] = {}
         self._fresh = FreshEvents()
         self._events: list[GpuEvent] = []
+        self._notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
+        self._unwritten: list[Note] = []
         self._tidied = float("-inf")
         self._retry_at = float("-inf")
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -102,6 +107,10 @@ class Recorder:
             else:
                 return
 
+    def note(self, note: Note) -> None:
+        """Take a note to be written with the next snapshot; never waits."""
+        self._notes.put(note)
+
     def stop(self) -> None:
         """Write what waits, as far as that takes less than a second, and close."""
         if self._waiting.full():
@@ -119,6 +128,7 @@ class Recorder:
         assert database is not None
         self._events += self._fresh.of(snapshot.events)
         with database:
+            self._write_notes(database)
             database.execute("INSERT OR IGNORE INTO source VALUES (?)", (snapshot.source,))
             self._remember_gpus(database, snapshot)
             at = int(snapshot.taken_at * 1000)
@@ -130,6 +140,15 @@ class Recorder:
             )
         # Only now: what was not written is written with the next snapshot.
         self._events.clear()
+        self._unwritten.clear()
+
+    def _write_notes(self, database: sqlite3.Connection) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._unwritten.append(self._notes.get_nowait())
+        # A disk that stays full must not fill the memory too.
+        del self._unwritten[:-_MOST_NOTES]
+        database.executemany(_NOTE, [_note_row(one) for one in self._unwritten])
 
     def tidy(self) -> None:
         """Make coarser points, and delete what is too old or too much."""
@@ -162,6 +181,8 @@ class Recorder:
                 with contextlib.suppress(OSError):
                     self._failed(error)
         if self._database is not None:
+            with contextlib.suppress(sqlite3.Error), self._database:
+                self._write_notes(self._database)
             self._database.close()
         if self._lock is not None:
             os.close(self._lock)
@@ -241,6 +262,11 @@ class Recorder:
             use.sm_ratio or 0.0,
             int(told),
         )
+
+
+def _note_row(note: Note) -> tuple[object, ...]:
+    what = (note.kind, note.name, note.severity, note.text, int(note.ended))
+    return (int(note.at * 1000), *what, json.dumps(note.gpus), note.pid)
 
 
 def _by_gpu(process: GpuProcess) -> list[GpuUse]:

@@ -57,7 +57,9 @@ def forget(database: sqlite3.Connection, now_s: float) -> None:
         )
     oldest = int((now_s - TIERS[-1].kept_s) * 1000)
     database.execute("DELETE FROM process WHERE last_seen < ?", (oldest,))
-    database.execute("DELETE FROM event WHERE at < ?", (int((now_s - EVENTS_KEPT_S) * 1000),))
+    first = int((now_s - EVENTS_KEPT_S) * 1000)
+    database.execute("DELETE FROM event WHERE at < ?", (first,))
+    database.execute("DELETE FROM note WHERE at < ?", (first,))
 
 
 def size_bytes(database: sqlite3.Connection) -> int:

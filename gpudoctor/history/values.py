@@ -57,6 +57,24 @@ class ProcessSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What the daemon noticed, at `at` (seconds since the epoch), or that it is over (`ended`).
+
+    `kind` is "gpu" (it stopped answering), "finding" (`name` is the check) or "orphan". `gpus` are
+    the indices that it is about, none where it is about the machine.
+    """
+
+    at: float
+    kind: str
+    name: str
+    severity: str
+    text: str
+    ended: bool = False
+    gpus: tuple[int, ...] = ()
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What was remembered of a stretch of time.
 
@@ -69,6 +87,7 @@ class History:
     processes: tuple[ProcessSpan, ...]
     events: tuple[GpuEvent, ...]
     sources: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def simulated(self) -> bool:

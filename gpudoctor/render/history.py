@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpudoctor.history.values import GpuHistory, GpuPoint, History, ProcessSpan
+from gpudoctor.history.values import GpuHistory, GpuPoint, History, Note, ProcessSpan
 from gpudoctor.model.snapshot import GpuEvent
 from gpudoctor.model.xids import XIDS, advice
 from gpudoctor.render.sparkline import columns, sparkline
@@ -51,21 +51,24 @@ def page(
     if history.processes:
         yield Text()
         yield _processes(history, zone)
-    if history.events:
+    if history.events or history.notes:
         yield Text()
         yield events(history, zone=zone)
 
 
 def events(history: History, *, zone: dt.tzinfo | None = None) -> RenderableType:
-    """What the driver told, oldest first."""
+    """What the driver told and what the daemon noticed, oldest first."""
     index = {gpu.uuid: str(gpu.index) for gpu in history.gpus}
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for title in ("TIME", "GPU", "EVENT", "MEANING"):
         grid.add_column(title, no_wrap=title != "MEANING")
-    for event in history.events:
-        grid.add_row(
-            _moment(event.at, zone), index.get(event.uuid, UNKNOWN), _named(event), _meaning(event)
-        )
+    rows: list[tuple[float, str, str, Text]] = [
+        (event.at, index.get(event.uuid, UNKNOWN), _named(event), _meaning(event))
+        for event in history.events
+    ]
+    rows += [(note.at, _where(note), _kind(note), _noted(note)) for note in history.notes]
+    for at, where, what, meaning in sorted(rows, key=lambda row: row[0]):
+        grid.add_row(_moment(at, zone), where, what, meaning)
     return grid
 
 
@@ -160,6 +163,22 @@ def _still(span: ProcessSpan, history: History) -> str:
 
 def _named(event: GpuEvent) -> str:
     return f"Xid {event.code}" if event.kind == "xid" else f"{event.kind} {event.code}"
+
+
+def _where(note: Note) -> str:
+    return ",".join(str(index) for index in note.gpus) or UNKNOWN
+
+
+def _kind(note: Note) -> str:
+    return {"gpu": "GPU", "orphan": "orphan"}.get(note.kind, note.kind) + (
+        " gone" if note.ended and note.kind != "gpu" else ""
+    )
+
+
+def _noted(note: Note) -> Text:
+    told = safe(f"{note.name}: {note.text}" if note.name else note.text)
+    told.stylize("dim" if note.ended else "red" if note.severity == "error" else "")
+    return told
 
 
 def _meaning(event: GpuEvent) -> Text:

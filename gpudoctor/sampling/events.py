@@ -30,6 +30,10 @@ class EventWatch:
         """Ask the thread to end; it does within a second, or with the driver call that it hangs in."""
         self._stop.set()
 
+    def tell(self, event: GpuEvent) -> None:
+        """Take an event that somebody else than the driver's library tells."""
+        self._events.append(event)
+
     @property
     def recent(self) -> tuple[GpuEvent, ...]:
         """The latest events, oldest first."""

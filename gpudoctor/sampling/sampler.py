@@ -19,6 +19,7 @@ from gpudoctor.model.snapshot import (
     Device,
     DeviceState,
     DriverFacts,
+    GpuEvent,
     Snapshot,
 )
 from gpudoctor.nvml.api import Nvml
@@ -87,6 +88,10 @@ class Sampler:
             worker.stop()
         if not any(worker.busy for worker in self._workers):
             self._driver.close()
+
+    def tell(self, event: GpuEvent) -> None:
+        """Let the coming snapshots tell an event that does not come from the driver's library."""
+        self._events.tell(event)
 
     def subscribe(self, fn: Subscriber) -> Callable[[], None]:
         """Call `fn` with every new snapshot, in the scheduler's thread. Returns the unsubscribe."""

@@ -23,7 +23,7 @@ def run(*arguments):
 def recorded(tmp_path_factory):
     """The history of a demo that ran long enough for its Xid."""
     path = tmp_path_factory.mktemp("history") / "h.sqlite3"
-    with serving("--interval", "0.2", "--history", str(path)) as daemon:
+    with serving("--interval", "0.2", "--inspect", "2", "--history", str(path)) as daemon:
         text = daemon.wait_for("gpudoctor_gpu_xid_errors_total{")
         assert "gpudoctor_recorder_errors_total 0" in text
         time.sleep(0.5)
@@ -59,6 +59,15 @@ def test_events_alone_can_be_asked_for(recorded):
     assert "Xid 13" in done.stdout
     assert "utilisation" not in done.stdout
     assert "No event" in run("history", "--file", recorded, "--events", "--gpu", "0").stdout
+
+
+def test_findings_are_events_too_and_those_of_a_process_are_of_its_gpu(recorded):
+    done = run("history", "--file", recorded, "--json")
+    found = {(note["name"], tuple(note["gpus"])) for note in json.loads(done.stdout)["notes"]}
+    assert ("clocks.hardware-slowdown", (6,)) in found
+    shown = run("history", "--file", recorded, "--events", "--pid", "44871").stdout
+    assert "clocks.hardware-slowdown: GPU 6" in shown
+    assert "Xid 13" not in shown
 
 
 def test_without_a_history_it_says_how_to_get_one(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gpudoctor.daemon.changes import note
 from gpudoctor.daemon.journal import Journal
 from gpudoctor.model.check import CheckReport
 from gpudoctor.model.finding import Finding, Severity
@@ -106,3 +107,37 @@ def test_the_daemon_logs_a_gpu_that_is_lost(nvml_sim):
     assert "WARNING: GPU 5 (" in log
     assert "INFO: GPU 5 (" in log
     assert log.count("answers again") == 1
+
+
+def noted(*changes):
+    return [one for one in map(note, changes) if one is not None]
+
+
+def test_what_is_told_can_be_recorded_with_its_gpus_and_its_process():
+    found = rich_inspection()
+    told = []
+    journal = Journal([told.append])
+    journal.add_inspection(found)
+    journal.add(snapshot(device(1, state=DeviceState.LOST, error="GPU is lost")))
+    journal.add_inspection(inspection())
+    notes = noted(*told)
+    assert [(one.kind, one.name, one.gpus, one.pid, one.ended) for one in notes] == [
+        ("finding", "ecc.recovery-action", (0,), None, False),
+        ("orphan", "", (0,), 100, False),
+        ("gpu", "", (1,), None, False),
+        ("finding", "ecc.recovery-action", (0,), None, True),
+        ("orphan", "", (0,), 100, True),
+    ]
+    assert notes[0].text == "GPU 0: reset it"
+    assert notes[0].severity == "error"
+    assert notes[1].text.startswith("pid 100 of ana holds")
+
+
+def test_a_finding_about_the_machine_is_of_no_gpu_and_events_are_left_to_the_samples():
+    found = Finding("driver.old", Severity.WARNING, "the driver", "it is old")
+    told = []
+    journal = Journal([told.append])
+    journal.add_inspection(inspection(found))
+    journal.add(snapshot(events=(GpuEvent(AT, uuid_of(0), "xid", 13),)))
+    assert [one.gpus for one in noted(*told)] == [()]
+    assert len(told) == 2

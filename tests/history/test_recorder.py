@@ -15,6 +15,7 @@ from gpudoctor.history.database import FILE, default_path
 from gpudoctor.history.reader import read_history
 from gpudoctor.history.recorder import Recorder
 from gpudoctor.history.tiers import size_bytes
+from gpudoctor.history.values import Note
 from gpudoctor.model.process import GpuUse
 from gpudoctor.model.readings import ClockReading, UtilizationReading
 from gpudoctor.model.snapshot import DeviceState, GpuEvent
@@ -335,3 +336,58 @@ def test_a_disk_that_is_full_costs_history_and_nothing_else(path):
     points = everything(path).gpus[0].points
     assert points[0].at == AT
     assert 10 < len(points) < 3000
+
+
+FOUND = Note(AT + 1, "finding", "clocks.slow", "warning", "GPU 0: slow", gpus=(0,))
+LEFT = Note(AT + 2, "orphan", "", "warning", "pid 100 holds 1 GiB", gpus=(0,), pid=100)
+OTHER = Note(AT + 3, "orphan", "", "warning", "pid 7 is gone", ended=True, gpus=(1,), pid=7)
+OF_ALL = Note(AT + 4, "finding", "driver.old", "error", "the driver: old")
+
+
+def test_notes_are_written_with_the_next_sample_and_read_by_gpu_and_process(recorder, path):
+    for note in (FOUND, LEFT, OTHER, OF_ALL):
+        recorder.note(note)
+    recorder.write(at(5, device(0), device(1), processes=(process(100), process(7, index=1))))
+    assert everything(path).notes == (FOUND, LEFT, OTHER, OF_ALL)
+    assert everything(path, gpu="1").notes == (OTHER,)
+    assert everything(path, pid=100).notes == (FOUND, LEFT)
+    assert everything(path, pid=7).notes == (OTHER,)
+    assert everything(path, most=2).notes == (OTHER, OF_ALL)
+
+
+def test_a_note_that_could_not_be_written_is_written_with_the_next_sample(recorder, path):
+    recorder.note(FOUND)
+    recorder._database.execute(
+        "CREATE TEMP TRIGGER no BEFORE INSERT ON point BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    with pytest.raises(sqlite3.Error):
+        recorder.write(at(1))
+    assert everything(path).notes == ()
+    recorder._database.execute("DROP TRIGGER no")
+    recorder.write(at(2))
+    recorder.write(at(3))
+    assert everything(path).notes == (FOUND,)
+
+
+def test_the_last_notes_are_written_at_the_end(path, clock):
+    made = Recorder(path, clock=clock)
+    made.start()
+    made.note(FOUND)
+    made.stop()
+    assert everything(path).notes == (FOUND,)
+
+
+def test_a_history_from_before_notes_is_read_and_then_added_to(recorder, path):
+    recorder.write(at(0))
+    recorder.stop()
+    with sqlite3.connect(path) as database:
+        database.executescript("DROP TABLE note; PRAGMA user_version = 1;")
+    database.close()
+    assert len(everything(path).gpus[0].points) == 1
+    assert everything(path).notes == ()
+    again = Recorder(path)
+    again.start()
+    again.note(FOUND)
+    again.stop()
+    assert everything(path).notes == (FOUND,)
+    assert len(everything(path).gpus[0].points) == 1

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
-from gpudoctor.history.values import GpuHistory, GpuPoint, History, ProcessSpan
+from gpudoctor.history.values import GpuHistory, GpuPoint, History, Note, ProcessSpan
 from gpudoctor.model.snapshot import GpuEvent
 from gpudoctor.render.history import page
 from gpudoctor.render.sparkline import columns, sparkline
@@ -98,3 +99,21 @@ def test_nothing_recorded_is_said():
 def test_a_simulated_machine_is_marked():
     assert "SIMULATED" in shown(history(gpu(point(1)), sources=("demo",)))
     assert "SIMULATED" not in shown(history(gpu(point(1))))
+
+
+def test_notes_and_events_are_told_in_the_order_of_their_times():
+    told = replace(
+        history(gpu(point(1)), events=(GpuEvent(AT + 3, uuid_of(0), "xid", 79),)),
+        notes=(
+            Note(AT + 2, "finding", "clocks.slow", "error", "GPU 0: slow", gpus=(0,)),
+            Note(AT + 4, "orphan", "", "warning", "pid 7: no longer\x1b[2J", True, (0, 1), 7),
+            Note(AT + 5, "finding", "driver.old", "warning", "the driver: old"),
+        ),
+    )
+    lines = [
+        " ".join(line.split()[2:]) for line in shown(told).splitlines() if line.startswith(" 20")
+    ]
+    assert lines[0] == "0 finding clocks.slow: GPU 0: slow"
+    assert lines[1].startswith("0 Xid 79 GPU has fallen off the bus")
+    assert lines[2] == "0,1 orphan gone pid 7: no longer\\x1b[2J"
+    assert lines[3] == "– finding driver.old: the driver: old"

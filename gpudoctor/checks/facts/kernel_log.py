@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,15 @@ _RECORD_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class XidLine:
-    """One Xid in the log. `pci` is the address as the log writes it, such as "0000:01:00"."""
+    """One Xid in the log. `pci` is the address as the log writes it, such as "0000:01:00".
+
+    `details` is what the line says after the number.
+    """
 
     pci: str
     code: int
     text: str
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +44,23 @@ class KernelLog:
 
     def xids(self) -> tuple[XidLine, ...]:
         """The Xids, oldest first. A GPU that fell off the bus without a number counts as Xid 79."""
-        found = []
-        for line in self.lines:
-            match = _XID.search(line)
-            if match:
-                pci = match["pci"].removeprefix("PCI:")
-                found.append(XidLine(pci, int(match["code"]), line))
-        return tuple(found)
+        return xids_of(self.lines)
 
     def matching(self, pattern: str) -> tuple[str, ...]:
         """The lines in which the regular expression is found."""
         return tuple(line for line in self.lines if re.search(pattern, line))
+
+
+def xids_of(lines: Iterable[str]) -> tuple[XidLine, ...]:
+    """The Xids in lines of the log, in their order."""
+    found = []
+    for line in lines:
+        match = _XID.search(line)
+        if match:
+            pci = match["pci"].removeprefix("PCI:")
+            details = match["rest"].strip(" ,")
+            found.append(XidLine(pci, int(match["code"]), line, details))
+    return tuple(found)
 
 
 def read_kernel_log(
@@ -71,7 +82,7 @@ def _kmsg(path: Path, limit_s: float) -> list[str] | None:
     until = time.monotonic() + limit_s
     try:
         while time.monotonic() < until:
-            record = _record(descriptor)
+            record = read_record(descriptor)
             if record is None:
                 break
             # Lines that begin with a blank are the record's properties, not its message.
@@ -100,8 +111,12 @@ def _dated(line: str) -> str:
     return f"{when} {message}"
 
 
-def _record(descriptor: int) -> str | None:
-    """One record of /dev/kmsg (a plain file gives a block); None at the end."""
+def read_record(descriptor: int) -> str | None:
+    """One record of /dev/kmsg (a plain file gives a block); None at the end.
+
+    Raises:
+        OSError: it may not be read.
+    """
     while True:
         try:
             return os.read(descriptor, _RECORD_BYTES).decode(errors="replace") or None
