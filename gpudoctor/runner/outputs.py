@@ -20,6 +20,8 @@ def output_bytes(output: Any) -> int:
     try:
         if tracing():
             return 0
+        if type(output) is torch.Tensor and torch._C._len_torch_function_stack() == 0:
+            return int(output.numel() * output.element_size())
         # Nor may a subclass, or a mode such as `with torch.device(…)`, see the call.
         with torch._C.DisableTorchFunction():
             return _sum(output, torch.Tensor, 0)
