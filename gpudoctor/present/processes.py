@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -135,6 +136,11 @@ def command_line(process: GpuProcess) -> str:
     if not process.visible:
         return "(not visible from here: another container or another user)"
     return units.printable(" ".join(process.command) or units.text(process.name))
+
+
+def shell_line(process: GpuProcess) -> str:
+    """The command as a shell takes it; its name where the command is not known."""
+    return shlex.join(process.command) or units.text(process.name)
 
 
 def gpu_list(uses: Sequence[GpuUse]) -> str:

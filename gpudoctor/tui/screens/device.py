@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.facts import Fact, device_facts
 from gpudoctor.present.host import title_cells
+from gpudoctor.tui.copying import copy
 from gpudoctor.tui.screens.facts import FactsScreen
 from gpudoctor.tui.widgets.lines import Lines
 
 
 class DeviceScreen(FactsScreen):
     """One GPU; a MIG instance opens the GPU that it is part of."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "copy", "Copy UUID")]
 
     def __init__(self, uuid: str) -> None:
         super().__init__()
@@ -35,3 +42,7 @@ class DeviceScreen(FactsScreen):
         if track is not None:
             shown = track.columns(600, self.size.width, snapshot.taken_at)
             self.show_history("Utilization of the last 10 minutes", shown)
+
+    def action_copy(self) -> None:
+        """Copy its UUID, which CUDA_VISIBLE_DEVICES takes."""
+        copy(self.app, self._uuid)

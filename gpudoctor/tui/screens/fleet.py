@@ -13,6 +13,7 @@ from gpudoctor.model.fleet import Fleet, FleetGpu
 from gpudoctor.present import fleet as rows
 from gpudoctor.present.cells import Cell, Level
 from gpudoctor.tui.base import BaseApp
+from gpudoctor.tui.copying import copy
 from gpudoctor.tui.screens.asked import AskedScreen
 from gpudoctor.tui.widgets.grid import Grid
 
@@ -34,6 +35,7 @@ class FleetScreen(AskedScreen[Fleet]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f6,greater_than_sign,s", "sort", "Sort", key_display="F6"),
         Binding("I", "invert", "Invert order", show=False),
+        Binding("c", "copy", "Copy the machine's name", show=False),
     ]
 
     def __init__(self, source: FleetSource, order: rows.FleetOrder | None = None) -> None:
@@ -100,6 +102,12 @@ class FleetScreen(AskedScreen[Fleet]):
     @property
     def _remembering(self) -> BaseApp:
         return cast(BaseApp, self.app)
+
+    def action_copy(self) -> None:
+        """Copy the name of the machine under the cursor."""
+        selected = self.query_one(Grid).selected
+        if selected is not None:
+            copy(self.app, selected)
 
     def on_grid_opened(self, event: Grid.Opened) -> None:
         """Open the machine's GPUs."""

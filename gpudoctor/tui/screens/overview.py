@@ -21,6 +21,7 @@ from gpudoctor.present.host import host_cells, title_cells
 from gpudoctor.present.processes import Order
 from gpudoctor.present.remarks import Remark, remarks
 from gpudoctor.present.verdicts import verdict_of
+from gpudoctor.tui.copying import copy
 from gpudoctor.tui.history import WINDOWS, Window
 from gpudoctor.tui.look import PARTS
 from gpudoctor.tui.screens.live import LiveScreen
@@ -54,6 +55,8 @@ class OverviewScreen(LiveScreen):
         Binding("x", "explain", "Explain", show=False),
         Binding("space", "tag", "Tag, to act on several", show=False),
         Binding("U", "untag", "Untag all", show=False),
+        Binding("c", "copy", "Copy the pid, or the GPU's UUID", show=False),
+        Binding("C", "copy_command", "Copy the command line", show=False),
         Binding("w", "window", "Window"),
         Binding("1", "hide('host')", "Hide or show the host", show=False),
         Binding("2", "hide('remarks')", "Hide or show the remarks", show=False),
@@ -265,6 +268,17 @@ class OverviewScreen(LiveScreen):
     def _rows_of(self, keys: Collection[str | None]) -> list[GpuProcess]:
         rows = self.doctor.snapshot.processes if self.doctor.snapshot else ()
         return [row for row in rows if processes.row_key(row) in keys]
+
+    def action_copy(self) -> None:
+        """Copy the pid of the process, or the UUID of the GPU, under the cursor."""
+        if isinstance(self.focused, Grid) and self.focused.selected is not None:
+            # A process's key is its pid and when it was started.
+            copy(self.app, self.focused.selected.partition("@")[0])
+
+    def action_copy_command(self) -> None:
+        """Copy the command line of the process under the cursor, as a shell takes it."""
+        for row in self._chosen():
+            copy(self.app, processes.shell_line(row))
 
     def action_tag(self) -> None:
         """Tag the process under the cursor, or untag it, and go on to the next."""

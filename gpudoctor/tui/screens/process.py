@@ -11,8 +11,9 @@ from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.facts import Fact, process_facts
 from gpudoctor.present.host import title_cells
-from gpudoctor.present.processes import row_key
+from gpudoctor.present.processes import row_key, shell_line
 from gpudoctor.present.verdicts import verdict_of
+from gpudoctor.tui.copying import copy
 from gpudoctor.tui.screens.acts import open_acts, perform
 from gpudoctor.tui.screens.facts import FactsScreen
 from gpudoctor.tui.widgets.lines import Lines
@@ -25,6 +26,8 @@ class ProcessScreen(FactsScreen):
         Binding("k,f9", "act", "Act", key_display="k"),
         Binding("x", "explain", "Explain"),
         Binding("v", "visible", "Its CUDA map"),
+        Binding("c", "copy", "Copy pid"),
+        Binding("C", "copy_command", "Copy the command line", show=False),
     ]
 
     def __init__(self, key: str) -> None:
@@ -85,6 +88,15 @@ class ProcessScreen(FactsScreen):
             self.app.notify(words, severity="warning", markup=False)
             return
         self.app.push_screen(VisibleScreen(environ, f"process {pid}"))
+
+    def action_copy(self) -> None:
+        """Copy its pid."""
+        copy(self.app, self._key.partition("@")[0])
+
+    def action_copy_command(self) -> None:
+        """Copy its command line, as a shell takes it."""
+        if self._last is not None:
+            copy(self.app, shell_line(self._last))
 
     def _rows(self) -> list[GpuProcess]:
         return [self._last] if self._last is not None and self._there else []

@@ -19,6 +19,7 @@ from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.host import title_cells
 from gpudoctor.present.visible import answer_lines, assignment, parsed, picture, typed
 from gpudoctor.present.words import line
+from gpudoctor.tui.copying import copy
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.lines import Lines
@@ -106,8 +107,7 @@ class VisibleScreen(LiveScreen):
         """Copy the command that sets them so, through the terminal (OSC 52)."""
         values = [parsed(self._input(name).value) for name in (_VISIBLE, _ORDER)]
         command = assignment(*values)
-        self.app.copy_to_clipboard(command)
-        self.app.notify(command, title="Copied", markup=False)
+        copy(self.app, command)
 
     def action_page(self, by: int) -> None:
         """Scroll the answer while one types."""

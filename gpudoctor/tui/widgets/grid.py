@@ -17,10 +17,12 @@ from textual.strip import Strip
 from gpudoctor.present.cells import Row
 from gpudoctor.present.columns import GAP, Column, Placed, place
 from gpudoctor.present.glyphs import fitted
+from gpudoctor.tui.copying import copy
 from gpudoctor.tui.widgets.painter import LEVEL_CLASSES, Palette, level_css, paint
 from gpudoctor.tui.widgets.styling import glyphs_of, palette_of
 
 _HEADER = 1
+_RIGHT = 3
 
 
 class Grid(ScrollView, can_focus=True, inherit_bindings=False):
@@ -324,7 +326,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
             self._move(min(len(self._rows) - 1, max(0, target)))
 
     def on_click(self, event: events.Click) -> None:
-        """Select a row, open the one that is selected, or sort by a title."""
+        """Select a row, open the one that is selected, or sort by a title; the right button copies."""
         if event.y == 0:
             spot = next((s for s in self._places if s.x <= event.x <= s.x + s.width), None)
             if spot is not None:
@@ -333,7 +335,16 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         index = self.scroll_offset.y + event.y - _HEADER
         if index >= len(self._rows):
             return
-        if index == self._cursor and event.chain > 1:
+        if event.button == _RIGHT:
+            self._copy(index, event.x)
+        elif index == self._cursor and event.chain > 1:
             self.action_open()
         else:
             self._go(index)
+
+    def _copy(self, index: int, x: int) -> None:
+        """Copy what stands in the cell at `x`."""
+        spot = next((s for s in self._places if s.x <= x < s.x + s.width), None)
+        text = self._rows[index].cells[spot.position].text.strip() if spot else ""
+        if text:
+            copy(self.app, text)
