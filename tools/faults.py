@@ -26,18 +26,18 @@ OF_THE_MACHINE = frozenset({"check --json", "orphans --json"})
 _HEAD = """\
 # When the driver does not behave
 
-Every command that looks at the driver is run under every fault below, on the simulated driver. It has to end in
-time, without a traceback, and with a documented exit code: 0 fine, 1 findings, 3 could not look. This page is
-made from those runs by `python -m tools.faults`; `tests/faults` runs them again and compares.
+Every command that looks at the driver is run under every fault below, on the simulated driver. It has to end
+in time, without a traceback, and with a documented exit code: 0 fine, 1 findings, 3 could not look. This page
+is made from those runs by `python -m tools.faults`; `tests/faults` runs them again and compares.
 
 The first column of codes is that of the text overview, `gpudoctor` without a terminal.
 
 """
 _BETWEEN = """
-"0 or 1": the fault alone does not decide it, but also what else is found on the machine. A driver that cannot be
-asked is an error for `check` where the machine shows an NVIDIA GPU or its device files, and a fact for `env`.
+"0 or 1": the fault alone does not decide it, but also what else is found on the machine. A driver that cannot
+be asked is an error for `check` where the machine shows an NVIDIA GPU or its device files; `env` states it.
 
-Where one GPU or one reading fails, the others are shown, and what is missing is `–` (`null` in JSON), never 0.
+Where one GPU or one reading fails, the others are shown; what is missing is `–` (`null` in JSON), never 0.
 
 ## What is said
 
