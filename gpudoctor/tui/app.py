@@ -74,7 +74,7 @@ class GpuDoctorApp(BaseApp):
         self._fleet = fleet
         self._past = past
         self._attached = attached
-        self._reach_s: float | None = None
+        self._recorded = False
         self.errands = Errands()
         self._parked: ParkedRows = ()
         self._asking_for_parked = False
@@ -101,13 +101,14 @@ class GpuDoctorApp(BaseApp):
         for window_s, history in came:
             self.history.fill(window_s, history)
         if came:
-            self._reach_s = self.history.reach_s(time.time())
+            self._recorded = True
             self._show()
 
     @property
     def note(self) -> str:
         """Where the readings come from, where that is not the driver itself."""
-        return source_note(self._attached(), self._reach_s)
+        reach_s = self.history.reach_s(time.time()) if self._recorded else None
+        return source_note(self._attached(), reach_s)
 
     def _judged(self, orphans: tuple[Orphan, ...]) -> None:
         self.post_message(VerdictsArrived(orphans))

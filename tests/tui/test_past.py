@@ -1,0 +1,56 @@
+"""What was recorded before the UI was opened, and where its readings come from."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from gpudoctor.history.values import GpuHistory, GpuPoint, History
+from gpudoctor.tui.app import GpuDoctorApp
+from gpudoctor.tui.history import WINDOWS
+from tests.builders import GIB, uuid_of
+from tests.tui.screen import text, until
+
+
+class Recorded:
+    """A machine that was busy for the last two and a half hours."""
+
+    def read(self, since, until):
+        points = tuple(
+            GpuPoint(at, 1.0, 0.9, memory_used_bytes=60 * GIB)
+            for at in range(int(max(since, until - 9_000)), int(until) - 10, 10)
+        )
+        return History(
+            since, until, (GpuHistory(uuid_of(0), 0, "H100", 80 * GIB, 10.0, points),), (), ()
+        )
+
+
+class Nothing:
+    def read(self, since, until):
+        return None
+
+
+async def test_the_graphs_of_all_windows_are_there_from_the_start_and_the_title_says_whence(feed):
+    feed.latest = replace(feed.latest, taken_at=time.time())
+    app = GpuDoctorApp(feed, past=Recorded(), attached=lambda: True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "via daemon · 2 h of history" in text(app))
+        for window in WINDOWS:
+            await until(pilot, lambda name=window.name: f" {name}" in text(app))
+            track = app.history.utilization[uuid_of(0)]
+            shown = track.columns(window.seconds, 10, time.time())
+            busy = [value for value in shown if value is not None]
+            assert busy[0] == pytest.approx(0.9)
+            assert len(busy) == (10 if window.seconds < 9_000 else 2 + (shown[-3] is not None))
+            await pilot.press("w")
+
+
+async def test_without_recordings_the_title_says_nothing_of_them(feed):
+    app = GpuDoctorApp(feed, past=Nothing())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "Details" in text(app))
+        await pilot.pause(0.1)
+        assert "history" not in text(app).splitlines()[0]
+        assert app.note == ""
