@@ -1,8 +1,9 @@
 """A long life of the daemon in a short time, on the simulated driver: what grows?
 
 Processes come and go, GPUs fail and recover, the driver is reloaded, scrapers come, leave early and
-send nonsense, while the daemon samples as fast as it can. After each round all is well again, and
-then memory, descriptors, threads and series are counted, and whether every Xid has arrived.
+send nonsense, front ends attach over the socket and leave, while the daemon samples as fast as it
+can. After each round all is well again, and then memory, descriptors, threads and series are
+counted, and whether every Xid has arrived.
 """
 
 from __future__ import annotations
@@ -32,11 +33,15 @@ from pathlib import Path
 import psutil
 
 from benchmarks.common import RESULTS, machine
+from gpudoctor.daemon.attached import AttachedFeed
+from gpudoctor.daemon.changes import Change, note
+from gpudoctor.daemon.client import Client
 from gpudoctor.daemon.inspector import Inspector
 from gpudoctor.daemon.journal import Journal
 from gpudoctor.daemon.ledger import Ledger
-from gpudoctor.daemon.listen import Address, bind
+from gpudoctor.daemon.listen import Address, bind, parse
 from gpudoctor.daemon.service import Service
+from gpudoctor.errors import GpuDoctorError
 from gpudoctor.history.recorder import Recorder
 from gpudoctor.host.procs import LocalHost
 from gpudoctor.nvml.binding import open_nvml
@@ -76,11 +81,13 @@ class Count:
 class Life:
     """What happens to the machine and to the daemon, in rounds."""
 
-    def __init__(self, simulated: SimMachine, ledger: Ledger, port: int) -> None:
+    def __init__(self, simulated: SimMachine, ledger: Ledger, port: int, path: Path) -> None:
         self.sim = simulated
         self.ledger = ledger
         self.port = port
+        self.path = path
         self.sent = 0
+        self.attached = 0
         self.requests = 0
         self._begun = time.monotonic()
         self._pids = itertools.count(FIRST_PID)
@@ -97,6 +104,7 @@ class Life:
             self.change_processes()
             self.scrape()
             self.wait_for_samples(10)
+        self.attach()
         for trouble in (self.lose, self.reload, self.fail, self.hang):
             trouble()
             self.change_processes()
@@ -143,6 +151,23 @@ class Life:
         self.sim.hang("nvmlDeviceGetTemperature", 600, self._random.randrange(GPUS))
         self.wait_for_samples(10)
         self.sim.clear_faults()
+
+    def attach(self) -> None:
+        """Two front ends at once, as terminal UIs do it; each leaves when it has seen enough."""
+        feeds = [AttachedFeed(Client(self.path), self.no_driver, interval_s=0.1) for _ in range(2)]
+        seen: list[float] = []
+        for feed in feeds:
+            feed.subscribe(lambda snapshot: seen.append(snapshot.monotonic))
+            feed.start()
+        self.until(lambda: len(seen) >= 6)
+        for feed in feeds:
+            if not feed.daemon:
+                raise RuntimeError("a front end could not use the daemon")
+            feed.stop()
+        self.attached += len(feeds)
+
+    def no_driver(self) -> Sampler:
+        raise GpuDoctorError("a front end of the soak asks the daemon alone")
 
     def scrape(self) -> None:
         for path in PATHS:
@@ -241,6 +266,7 @@ def summary(counts: list[Count], life: Life) -> dict[str, object]:
         "seconds": counts[-1].seconds,
         "rounds": len(counts),
         "requests": life.requests,
+        "attached": life.attached,
         "xids_sent": life.sent,
         "xids_counted": life.xids(COUNTED_XID),
         "growth": {name: grown(name) for name in names},
@@ -286,23 +312,32 @@ def main(arguments: list[str]) -> int:
 def serve(simulated: SimMachine, folder: Path, samples: int, out: Path) -> None:
     """What `gpudoctor serve` puts together, with a shorter interval than it allows."""
     ledger = Ledger(interval_s=INTERVAL_S, process_rows=PROCESSES)
-    recorder, journal = Recorder(folder / "history.sqlite3"), Journal()
+    recorder = Recorder(folder / "history.sqlite3")
+
+    def record(change: Change) -> None:
+        if (noted := note(change)) is not None:
+            recorder.note(noted)
+
+    journal = Journal([record])
     inspector = Inspector(ledger, interval_s=2.0, tell=journal.add_inspection)
     recorder.start()
     inspector.start()
     listening = bind(Address("127.0.0.1", 0))
-    life = Life(simulated, ledger, listening.getsockname()[1])
+    path = folder / "socket"
+    local = bind(parse(f"unix:{path}"))
+    life = Life(simulated, ledger, listening.getsockname()[1], path)
 
     def sampler() -> Sampler:
         return Sampler(open_nvml(), LocalHost(), interval_s=INTERVAL_S, reopen=open_nvml)
 
     service = Service(ledger, sampler, (recorder.add, journal.add, inspector.add))
     living = threading.Thread(target=live, args=(life, samples, out), name="life")
-    service.run((listening,), living.start)
+    service.run((listening, local), living.start)
     living.join()
     inspector.stop()
     recorder.stop()
     listening.close()
+    local.close()
 
 
 def show(result: dict[str, object]) -> int:
