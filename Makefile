@@ -52,6 +52,7 @@ format: $(VENV)/.tested ## Put the code into its form
 
 bench: $(VENV)/.tested ## Measure against the peers, side by side
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+	@$(BIN)/python -m tools.performance
 
 docs: $(VENV)/.tested ## Build the documentation as a site, into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -111,8 +111,17 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
+        "processor": _processor(),
         "versions": {name: _version(name) for name in names},
     }
+
+
+def _processor() -> str | None:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        label, _, model = line.partition(":")
+        if label.strip() == "model name":
+            return model.strip()
+    return None
 
 
 def _version(name: str) -> str | None:
