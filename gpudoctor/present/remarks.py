@@ -48,12 +48,13 @@ def remarks(snapshot: Snapshot, verdicts: Verdicts = NO_VERDICTS) -> tuple[Remar
 def event_text(event: GpuEvent, snapshot: Snapshot) -> str:
     """An event in words: what, where, and what NVIDIA's catalogue says of it."""
     device = snapshot.device(event.uuid)
-    where = f"GPU {device.index}" if device else event.uuid
+    # An event of the machine as a whole names no GPU.
+    where = f"GPU {device.index}: " if device else f"{event.uuid}: " if event.uuid else ""
     if event.kind != "xid":
-        return f"{where}: {event.kind} {event.code} {units.printable(event.text)}".rstrip()
+        return f"{where}{event.kind} {event.code} {units.printable(event.text)}".rstrip()
     known = XIDS.get(event.code)
     meaning = f": {known.meaning}" if known else ""
-    return f"{where}: Xid {event.code}{meaning}"
+    return f"{where}Xid {event.code}{meaning}"
 
 
 def _silent(device: Device, now: float) -> Remark:

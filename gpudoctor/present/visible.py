@@ -10,7 +10,7 @@ from gpudoctor.model.environment import GpuRow
 from gpudoctor.model.visible import Standing, TokenOutcome, Visibility, VisibleDevice
 from gpudoctor.present.cells import Cell, Level
 from gpudoctor.present.glyphs import Glyphs, fitted
-from gpudoctor.present.wires import wires
+from gpudoctor.present.wires import ascii_wires, wires
 from gpudoctor.present.words import Words, line
 
 _LEVELS = {
@@ -61,17 +61,15 @@ def picture(
     places = {uuid: row for row, (uuid, _) in enumerate(things)}
     shown = [one for one in answer.visible if one.uuid in places]
     pairs = [(places[one.uuid], right) for right, one in enumerate(shown)]
-    between = wires(pairs, gap, max(len(things), len(shown)))
+    draw = ascii_wires if set_.plain else wires
+    between = draw(pairs, gap, max(len(things), len(shown)))
     inks = {left_row: number for number, (left_row, _) in enumerate(pairs)}
     yield _heading(left, gap)
     for row, marks in enumerate(between):
         uuid, text = things[row] if row < len(things) else ("", "")
         level = _ink(inks.get(places.get(uuid, -1)))
         cells = [Cell(fitted(set_.text(text), left, set_), level)]
-        if set_.plain:
-            cells.append(Cell(" " * gap))
-        else:
-            cells += [Cell(mark, _ink(number)) for mark, number in marks]
+        cells += [Cell(mark, _ink(number)) for mark, number in marks]
         if row < len(shown):
             cells.append(Cell(_ordinal(shown[row]), _ink(row)))
         yield tuple(cells)

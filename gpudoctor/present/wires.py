@@ -1,4 +1,4 @@
-"""Straight lines between two columns of text, drawn with the dots of Braille characters."""
+"""Straight lines between two columns of text, of the dots of Braille characters or of plain ASCII."""
 
 from __future__ import annotations
 
@@ -32,6 +32,35 @@ def wires(pairs: Sequence[tuple[int, int]], width: int, height: int) -> list[lis
         [(chr(_FIRST + dots) if dots else " ", owner) for dots, owner in zip(*pair, strict=True)]
         for pair in zip(bits, owners, strict=True)
     ]
+
+
+def ascii_wires(pairs: Sequence[tuple[int, int]], width: int, height: int) -> list[list[Mark]]:
+    """As `wires`, with slashes and dashes; where two lines cross stands an x or a plus."""
+    rows: list[list[Mark]] = [[(" ", None)] * width for _ in range(height)]
+    for number, (left, right) in enumerate(pairs):
+        for x, y, mark in _strokes(left, right, width):
+            under = rows[y][x][0]
+            if under not in (" ", mark):
+                mark = "x" if {under, mark} <= set("/\\x") else "+"
+            rows[y][x] = (mark, number)
+    return rows
+
+
+def _strokes(left: int, right: int, width: int) -> list[tuple[int, int, str]]:
+    """The characters of one line: where it changes its row it is slanted, or upright where steep."""
+    slant = "\\" if right > left else "/"
+    strokes = []
+    y = left
+    for x in range(width):
+        # The last character is level, as the line reaches its row there.
+        following = round(left + (x + 1) * (right - left) / max(1, width - 1))
+        following = right if x >= width - 2 else following
+        passed = range(y, following, 1 if right > left else -1)
+        strokes += [(x, row, slant if row == y else "|") for row in passed]
+        if not passed:
+            strokes.append((x, y, "-"))
+        y = following
+    return strokes
 
 
 def _dots(begin: int, end: int, last: int) -> list[tuple[int, int]]:

@@ -91,6 +91,7 @@ def test_an_unknown_xid_and_another_event_are_told_without_a_meaning():
     made = snapshot()
     assert event_text(GpuEvent(AT, "GPU-x", "xid", 9999), made) == "GPU-x: Xid 9999"
     assert event_text(GpuEvent(AT, uuid_of(0), "clock", 4), made) == "GPU 0: clock 4"
+    assert event_text(GpuEvent(AT, "", "xid", 9999), made) == "Xid 9999"
 
 
 def test_the_worst_is_told_first():

@@ -10,7 +10,7 @@ from gpudoctor.model.environment import GpuRow
 from gpudoctor.model.readings import MigInstance, MigReading
 from gpudoctor.present.glyphs import ASCII, UNICODE
 from gpudoctor.present.visible import answer_lines, assignment, parsed, picture, typed
-from gpudoctor.present.wires import wires
+from gpudoctor.present.wires import ascii_wires, wires
 from gpudoctor.present.words import plain
 from tests.builders import device
 
@@ -48,6 +48,25 @@ def test_plain_ascii_has_no_dots_and_still_names_all():
     page = drawn("3,0", set_=ASCII)
     assert all(line.isascii() for line in page)
     assert page[1].endswith("cuda:0  GPU 3")
+
+
+def test_plain_ascii_has_lines_too():
+    page = drawn("3,0", set_=ASCII)
+    assert "--" in page[1] and ("/" in page[2] or "/" in page[3])
+
+
+@pytest.mark.parametrize("width", [6, 7, 36])
+@pytest.mark.parametrize("pairs", [[(0, 0)], [(0, 2), (2, 0)], [(15, 0), (0, 15)], [(5, 6)]])
+def test_an_ascii_line_goes_from_its_left_row_to_its_right_row_without_a_gap(pairs, width):
+    for number, (left, right) in enumerate(pairs):
+        rows = ascii_wires([pairs[number]], width, 16)
+        assert rows[left][0][1] == 0 and rows[right][-1] == ("-", 0)
+        inked = [{y for y in range(16) if rows[y][x][1] is not None} for x in range(width)]
+        assert all(inked)
+        for before, after in zip(inked, inked[1:], strict=False):
+            assert min(abs(a - b) for a in before for b in after) <= 1
+    crossed = "".join(mark for row in ascii_wires(pairs, width, 16) for mark, _ in row)
+    assert set(crossed) <= set("-/\\|x+ ")
 
 
 def dots(marks):
