@@ -24,6 +24,7 @@ from gpudoctor.sampling.sampler import Sampler
 
 if TYPE_CHECKING:
     from gpudoctor.reclaim.watch import OrphanWatch
+    from gpudoctor.tui.errands import Errands
     from gpudoctor.tui.screens.fleet import FleetSource
 
 _FIRST_LOOK_S = 10.0
@@ -122,10 +123,19 @@ def _live(source: Source, settings: Settings, plain: bool) -> int:
         )
         watch.start()
         # A look round on a simulated or recorded machine changes nothing for the next time.
-        return paint(app, settings.tui, keep=source.source == "nvml")
+        try:
+            return paint(app, settings.tui, keep=source.source == "nvml")
+        finally:
+            _end(app.errands)
     finally:
         watch.stop()
         source.feed.stop()
+
+
+def _end(errands: Errands) -> None:
+    if errands.under_way:
+        click.echo("Ending what still runs, and keeping what it has; Ctrl-C: at once.", err=True)
+    errands.end()
 
 
 def _fleet(settings: Settings) -> Callable[[], FleetSource] | None:
