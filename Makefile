@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports format bench docs clean
+.PHONY: help run test lint types imports format bench docs audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -57,6 +57,10 @@ bench: $(VENV)/.tested ## Measure against the peers, side by side
 docs: $(VENV)/.tested ## Build the documentation as a site, into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open build/site/index.html" >&2
+
+audit: $(VENV)/.tested ## Ask PyPI for known vulnerabilities of what is installed
+	@$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit
+	@build/audit/bin/pip-audit --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean: ## Remove what was made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache tests/nvml_sim/build

@@ -1,0 +1,56 @@
+"""What is required is used, what is used is required, and the page tells both."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.dependencies import PAGE, WHY, direct, indirect, page
+
+PACKAGE = Path(__file__).parents[2] / "gpudoctor"
+IMPORTED_AS = {"nvidia-ml-py": "pynvml", "pyyaml": "yaml"}
+# Started, not imported.
+PROGRAMS = {"py-spy"}
+# They run in the user's interpreter, where torch is asked for and may be missing.
+OF_THE_USER = ("runner", "probe_script", "inject", "agent")
+
+
+def imported() -> set[str]:
+    """The foreign modules that the package imports, anywhere in a file."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        if any(part in OF_THE_USER for part in (*path.parts, path.stem)):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"gpudoctor", "__future__"}
+
+
+def test_what_is_required_is_imported_and_what_is_imported_is_required():
+    wanted = {IMPORTED_AS.get(name, name) for name in direct() if name not in PROGRAMS}
+    assert imported() == wanted
+
+
+@pytest.mark.parametrize("program", sorted(PROGRAMS))
+def test_a_required_program_is_started_somewhere(program):
+    assert program in direct()
+    assert any(f'"{program}"' in path.read_text() for path in PACKAGE.rglob("*.py"))
+
+
+def test_every_requirement_says_what_it_is_for():
+    assert set(WHY) == set(direct())
+
+
+def test_the_page_is_current():
+    assert PAGE.read_text() == page(), "make it: python -m tools.dependencies"
+
+
+def test_what_the_requirements_require_is_told_too():
+    assert indirect()["markupsafe"] == {"jinja2"}
+    assert "torch" not in {*direct(), *indirect()}
