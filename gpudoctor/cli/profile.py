@@ -77,6 +77,17 @@ class _AsPython(click.Command):
     help="bottleneck: count all Python calls with cProfile, and print what torch.utils.bottleneck did.",
 )
 @click.option("--shapes", is_flag=True, help="Record the operators' shapes in the trace.")
+@click.option(
+    "--memory-history", is_flag=True, help="Record what CUDA's allocator does, and for which lines."
+)
+@click.option(
+    "--sampler",
+    default="inside",
+    show_default=True,
+    type=click.Choice(["inside", "py-spy"]),
+    help="Who samples Python stacks: a thread of the script's own process, or py-spy from outside.",
+)
+@click.option("--native", is_flag=True, help="Native frames in the stacks, too (by py-spy).")
 @click.option("--no-operators", is_flag=True, help="Leave torch's profiler out.")
 @click.option("--no-modules", is_flag=True, help="Leave out the times of each nn.Module.")
 @click.option("--no-functions", is_flag=True, help="Leave out the sampling of Python functions.")
@@ -115,6 +126,11 @@ def profile(
             _show(load_profile(load), load, as_json, mode)
         return
     watched = collect["pid"] is not None
+    if collect["memory_history"] and (watched or collect["no_operators"]):
+        raise GpuDoctorError(
+            "--memory-history needs a profiled window",
+            hint="Leave --pid and --no-operators out.",
+        )
     chosen = None if watched else _program(program, module, code)
     ranks = None if chosen is None else modes.torchrun(chosen, collect["nproc_per_node"])
     if mode == "bottleneck" and (watched or ranks is not None):
@@ -177,6 +193,7 @@ def _run(
     from gpudoctor.profile.launcher import Collect, launch
 
     program.check()
+    outside = modes.outside(folder, collect)
     modes.say_misplaced(program)
     target = find(python)
     modes.say_interpreter(target)
@@ -192,8 +209,10 @@ def _run(
             steps=collect["steps"],
             shapes=collect["shapes"],
             modules=not collect["no_modules"],
+            memory_history=collect["memory_history"],
         ),
         stdout_to_stderr=as_json,
+        outside=outside,
     )
 
 

@@ -18,12 +18,23 @@ if TYPE_CHECKING:
     from gpudoctor.host.interpreter import Target
     from gpudoctor.model.profile import Profile
     from gpudoctor.profile.launcher import Program
+    from gpudoctor.profile.outside import Outside
     from gpudoctor.profile.timeline import GpuWatch
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Every rank traces these many, since each would choose another number by its own clock.
 _RANK_STEPS = 10
-_LEFT = ("session.json", "trace.json", "modules.json", "gpus.json", "stacks.raw", "rank.json")
+_LEFT = (
+    "session.json",
+    "trace.json",
+    "modules.json",
+    "memory.json",
+    "memory.pickle",
+    "gpus.json",
+    "stacks.raw",
+    "stacks.py-spy.json",
+    "rank.json",
+)
 _NO_TORCH = "ModuleNotFoundError: No module named 'torch'"
 _OPTIONS = (
     click.option(
@@ -95,6 +106,17 @@ def _enter(pid: int, path: Path, seconds: float) -> None:
 
     done = visit_apart(entrance(pid), source(path, seconds), timeout_s=seconds + 60)
     understood(pid, done.answer)
+
+
+def outside(folder: Path, collect: dict[str, Any]) -> Outside | None:
+    """What samples the program from outside, where that was asked for."""
+    from gpudoctor.profile.outside import Outside
+
+    if collect["no_functions"] or not (collect["native"] or collect["sampler"] == "py-spy"):
+        return None
+    if collect["mode"] == "bottleneck":
+        raise GpuDoctorError("--mode bottleneck counts calls, and samples nothing")
+    return Outside(folder, native=collect["native"])
 
 
 @contextlib.contextmanager
@@ -201,6 +223,11 @@ def run_ranks(
     from gpudoctor.profile.launcher import Collect
     from gpudoctor.profile.torchrun import launch_ranks
 
+    if collect["native"] or collect["sampler"] == "py-spy":
+        raise GpuDoctorError(
+            "py-spy samples one process that gpudoctor starts itself",
+            hint="Leave --sampler and --native out, or watch one rank with --pid.",
+        )
     target = find(python)
     say_interpreter(target)
     chosen = Collect(
@@ -210,6 +237,7 @@ def run_ranks(
         steps=collect["steps"] or _RANK_STEPS,
         shapes=collect["shapes"],
         modules=not collect["no_modules"],
+        memory_history=collect["memory_history"],
         ranks=True,
     )
     with gpus_beside(folder, None):
@@ -256,7 +284,9 @@ def is_session(folder: Path) -> bool:
 def forget(folder: Path) -> None:
     """Removes what an earlier run left in `folder` and this one might not write anew."""
     from gpudoctor.profile.ranks import rank_folders
+    from gpudoctor.profile.tensorboard import forget_traces
 
+    forget_traces(folder)
     for one in (folder, *rank_folders(folder).values()):
         for name in _LEFT:
             (one / name).unlink(missing_ok=True)

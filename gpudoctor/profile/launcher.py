@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from gpudoctor.errors import GpuDoctorError
 
@@ -26,6 +27,15 @@ _PASSED_ON = (
 # A terminal sends these to the script itself, which runs in our process group.
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 _SI_KERNEL = 0x80
+
+
+class Beside(Protocol):
+    """What looks at the program from outside: `open` gives a descriptor for the program, `started` is
+    told its process, and `ended` is called when it has ended."""
+
+    def open(self) -> int: ...
+    def started(self, pid: int) -> None: ...
+    def ended(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +92,11 @@ class Collect:
     ranks: bool = False
     calls: bool = False
     modules: bool = True
+    memory_history: bool = False
     interval_seconds: float = 0.01
 
-    def options(self, folder: Path) -> str:
-        """The runner's first argument."""
+    def options(self, folder: Path, gate: int | None = None) -> str:
+        """The runner's first argument; `gate` is the descriptor to wait on for a sampler from outside."""
         return json.dumps(
             {
                 "folder": str(folder.absolute()),
@@ -96,8 +107,10 @@ class Collect:
                 "window": self.operators,
                 "calls": self.calls,
                 "modules": self.modules,
+                "memory_history": self.memory_history,
                 "sample": self.functions,
                 "interval": self.interval_seconds,
+                "gate": gate,
             }
         )
 
@@ -110,16 +123,24 @@ def launch(
     *,
     environ: Mapping[str, str] | None = None,
     stdout_to_stderr: bool = False,
+    outside: Beside | None = None,
 ) -> int:
     """Run `program` once under `python`, its session in `folder`; the program's exit code (128 + N for
-    a signal N, as a shell has it).
+    a signal N, as a shell has it). `outside` looks at it meanwhile.
 
     Raises:
         GpuDoctorError: the program is missing, or the interpreter cannot be started.
     """
     program.check()
-    command = [python, str(RUNNER), collect.options(folder), program.kind, program.target]
-    return run([*command, *program.arguments], environ=environ, stdout_to_stderr=stdout_to_stderr)
+    gate = None if outside is None else outside.open()
+    options = collect.options(folder, gate)
+    command = [python, str(RUNNER), options, program.kind, program.target, *program.arguments]
+    code = run(
+        command, environ=environ, stdout_to_stderr=stdout_to_stderr, gate=gate, beside=outside
+    )
+    if outside is not None:
+        outside.ended()
+    return code
 
 
 def run(
@@ -127,6 +148,8 @@ def run(
     *,
     environ: Mapping[str, str] | None = None,
     stdout_to_stderr: bool = False,
+    gate: int | None = None,
+    beside: Beside | None = None,
 ) -> int:
     """Run `command`, pass signals on to it, and give its exit code (128 + N for a signal N).
 
@@ -139,6 +162,7 @@ def run(
             command,
             stdout=sys.stderr.fileno() if stdout_to_stderr else None,
             env=None if environ is None else dict(environ),
+            pass_fds=() if gate is None else (gate,),
         )
     except OSError as error:
         raise GpuDoctorError(
@@ -146,6 +170,8 @@ def run(
             cause=error.strerror,
             hint="Name a Python interpreter with --python.",
         ) from error
+    if beside is not None:
+        beside.started(child.pid)
     code = _wait(child)
     return code if code >= 0 else 128 - code
 

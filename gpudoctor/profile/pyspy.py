@@ -17,12 +17,15 @@ _LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python3\.\d+/|^<")
 Frame = tuple[str, str, int]
 
 
-def command(py_spy: str, pid: int, seconds: float, output: str) -> list[str]:
+def command(
+    py_spy: str, pid: int, seconds: float, output: str, *, native: bool = False
+) -> list[str]:
     """What to run. Idle threads are kept: a main thread that waits for data is the finding."""
     return [
         *(py_spy, "record", "--pid", str(pid), "--duration", str(max(1, round(seconds)))),
         *("--rate", str(RATE_HZ), "--format", "raw", "--output", output),
         *("--idle", "--subprocesses", "--threads", "--full-filenames"),
+        *(("--native",) if native else ()),
     ]
 
 

@@ -58,7 +58,7 @@ def reach(pid: int, proc: Path = PROC) -> Reach:
             cause="It is a kernel thread, or a zombie that has ended already.",
         )
     maps, denied = _maps(folder)
-    py_spy = shutil.which("py-spy", path=_search_path())
+    py_spy = shutil.which("py-spy", path=search_path())
     environment = _environment(folder)
     return Reach(
         pid=pid,
@@ -93,7 +93,8 @@ def children(pid: int, proc: Path = PROC) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _search_path() -> str:
+def search_path() -> str:
+    """Where py-spy is looked for: beside gpudoctor first."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
@@ -144,6 +145,17 @@ def _torch_version(folder: Path, maps: str) -> str | None:
     except OSError:
         return None
     return found[1] if found else None
+
+
+def why_no_stacks(pid: int, proc: Path = Path("/proc")) -> str | None:
+    """Why py-spy cannot look into a process of ours that lets us; None: it can be tried."""
+    if shutil.which("py-spy", path=search_path()) is None:
+        return "py-spy is not installed beside gpudoctor (pip install py-spy)"
+    scope = _number(proc / "sys/kernel/yama/ptrace_scope")
+    # With 1 the runner names us as the one who may; with 2 and 3 it cannot.
+    if scope >= 2 and not _has_ptrace_right(proc):
+        return f"kernel.yama.ptrace_scope is {scope}: only root may look into a process"
+    return None if (proc / str(pid)).exists() else "the process has ended"
 
 
 def _why_no_stacks(

@@ -119,6 +119,8 @@ class WindowSeen(msgspec.Struct, frozen=True):
     modules: str | None = None
     modules_why: str | None = None
     hook_seconds: float = 0.0
+    memory_history: str | None = None
+    memory_history_why: str | None = None
 
 
 class GrowthSeen(msgspec.Struct, frozen=True):
@@ -129,6 +131,17 @@ class GrowthSeen(msgspec.Struct, frozen=True):
     line: int
     name: str
     sizes: list[tuple[int, int]]
+
+
+class HeldSeen(msgspec.Struct, frozen=True):
+    """What a container of the script held after some steps: (step, entries, bytes)."""
+
+    file: str
+    function: str
+    line: int
+    name: str
+    device: str
+    sizes: list[tuple[int, int, int]]
 
 
 class SamplesSeen(msgspec.Struct, frozen=True):
@@ -191,7 +204,10 @@ class Session(msgspec.Struct, frozen=True):
     forwards: StepsSeen = StepsSeen()
     calls: list[tuple[str, str, int, int, int, float, float]] | None = None
     threads: tuple[ThreadSeen, ...] = ()
+    # When the first step had ended, after the script's start; None: there was none.
+    loop_at_seconds: float | None = None
     notes: tuple[str, ...] = ()
+    held: tuple[HeldSeen, ...] = ()
 
 
 class _Head(msgspec.Struct):

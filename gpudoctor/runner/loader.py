@@ -40,7 +40,7 @@ class LoaderWatch:
         self.uses: List[LoaderUse] = []
         self.enabled = True
         self._on_batch = on_batch
-        self._workers = workers
+        self.workers = workers
         self._by_site: Dict[Any, LoaderUse] = {}
 
     def install(self, module: Any) -> None:
@@ -65,14 +65,14 @@ class LoaderWatch:
                 return plain_iter(loader)
             use = watch._use(loader, user_line())
             begun = time.perf_counter()
-            iterator = watch._workers.around(use.number, lambda: plain_iter(loader))
+            iterator = watch.workers.around(use.number, lambda: plain_iter(loader))
             watch._started(use, iterator, time.perf_counter() - begun)
             return iterator
 
         __next__.__doc__, __iter__.__doc__ = plain_next.__doc__, plain_iter.__doc__
         base.__next__ = __next__
         module.DataLoader.__iter__ = __iter__
-        self._workers.install(module._utils.worker)
+        self.workers.install(module._utils.worker)
 
     def _counts(self) -> bool:
         return self.enabled and threading.current_thread() is threading.main_thread()
@@ -80,7 +80,7 @@ class LoaderWatch:
     def _started(self, use: LoaderUse, iterator: Any, seconds: float) -> None:
         use.epochs += 1
         if not (use.persistent and use.epochs > 1):
-            self._workers.count(use.num_workers or 0)
+            self.workers.count(use.num_workers or 0)
         use.start_seconds += seconds
         iterator._gpudoctor_use = use
         iterator._gpudoctor_first = True

@@ -15,6 +15,7 @@ from .forward import ForwardWatch
 from .growth import GrowthProbe
 from .imports import ImportWatch
 from .loader import LoaderWatch
+from .memory_history import MemoryHistory
 from .modules import ModuleWatch
 from .optimizer import OptimizerWatch
 from .sampler import Sampler, waited_for_cpu
@@ -29,7 +30,8 @@ _PATIENCE = 1.0
 
 
 def _beside(folder: str, options: Dict[str, Any]) -> List[Any]:
-    return [ModuleWatch(folder)] if options.get("modules") else []
+    watchers: List[Any] = [ModuleWatch(folder)] if options.get("modules") else []
+    return [*watchers, MemoryHistory(folder)] if options.get("memory_history") else watchers
 
 
 class Recorder:
@@ -53,6 +55,7 @@ class Recorder:
         self._torch_seconds: Optional[float] = None
         self._write_every = 1.0
         self._writing = self._holding_up = False
+        self._loop_at: Optional[float] = None
         self.steps = Steps()
         self.batches = Steps()
         self.forwards = Steps()
@@ -64,6 +67,12 @@ class Recorder:
         self.optimizers = OptimizerWatch(self._after_step)
         self.forward = ForwardWatch(self._after_forward)
         self.sampler = Sampler(options["interval"], self._checkpoint) if options["sample"] else None
+
+    def leave_stacks(self) -> None:
+        """Somebody else looks at the stacks; call before `start`."""
+        self.loaders.workers.leave_stacks()
+        if self.sampler is not None:
+            self.sampler.outside = True
 
     def start(self, program: List[str]) -> None:
         """Begin to watch, right before the first line of the script runs."""
@@ -162,6 +171,8 @@ class Recorder:
         if self.sampler is not None:
             self.sampler.paused = False
             self.sampler.in_loop = True
+        if self._loop_at is None:
+            self._loop_at = begun - self._begun
         self._holding_up = False
         seconds = time.perf_counter() - begun
         self.steps.held_up += seconds
@@ -215,6 +226,7 @@ class Recorder:
             "cpu_seconds": time.process_time() - self._all_cpu_begun,
             "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
             "cpu": self._cpu_facts,
+            "loop_at_seconds": self._loop_at,
             "held_up_seconds": self.steps.held_up,
             "ended": self._ended,
             "torch": torch_facts(sys.modules.get("torch"), self._torch_seconds, self._torch_error),
@@ -225,6 +237,7 @@ class Recorder:
             "loaders": [use.as_dict() for use in self.loaders.uses],
             "window": {"state": self.window.state, **self.window.facts},
             "growth": self.growth.as_list(),
+            "held": self.growth.held.as_list(),
             "memory": [[round(at - self._begun, 3), size] for at, size in list(memory)],
             "calls": self.calls.as_list() if self.calls is not None else None,
             "samples": self.sampler.as_dict() if self.sampler is not None else None,

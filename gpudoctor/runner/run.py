@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import Any, Dict, List, Optional
 
-from . import program, tracebacks
+from . import gate, program, tracebacks
 from .recorder import Recorder
 
 # `__main__` of the runner itself must stay alive when the program's takes its name.
@@ -31,6 +31,8 @@ def main() -> None:
         raise
     _kept.append(sys.modules["__main__"])
     sys.modules["__main__"] = module
+    if options.get("gate") is not None and gate.sampled_outside(options["gate"]):
+        recorder.leave_stacks()
     recorder.start([*_as_typed(kind, target), *arguments])
     atexit.register(recorder.write)
     _write_on_sigterm(recorder)

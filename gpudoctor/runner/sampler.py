@@ -14,6 +14,7 @@ from .code_paths import is_runner, is_user
 
 _MOST_STACKS = 20_000
 _DEEPEST = 200
+_WITHOUT_STACKS = 0.1
 # The import system puts several frames between two modules, which say nothing.
 _IMPORT = "<frozen importlib"
 # What lies outside of these functions of the runner is not the script's.
@@ -29,6 +30,8 @@ class Sampler:
         self.samples = 0
         # Set while the runner itself holds up the script, so that no line of the script is blamed.
         self.paused = False
+        # Set where somebody else looks at the stacks: then only memory is looked at here.
+        self.outside = False
         # Set once the first step has ended: what is seen from then on is the loop, not the start.
         self.in_loop = False
         self.memory: List[Tuple[float, int]] = []
@@ -60,7 +63,7 @@ class Sampler:
     def _loop(self) -> None:
         try:
             before = time.perf_counter()
-            while not self._wake.acquire(True, self.interval) and not self._stop:
+            while not self._wake.acquire(True, self._pause()) and not self._stop:
                 now = time.perf_counter()
                 self._look(now - before)
                 before = now
@@ -70,8 +73,11 @@ class Sampler:
         finally:
             self._gone.release()
 
+    def _pause(self) -> float:
+        return max(self.interval, _WITHOUT_STACKS) if self.outside else self.interval
+
     def _look(self, weight: float) -> None:
-        if self.paused:
+        if self.paused or self.outside:
             return
         frame: Optional[FrameType] = sys._current_frames().get(self._main)
         stack: List[Tuple[int, int]] = []

@@ -34,6 +34,10 @@ class WorkerEntry:
         self._plain: Any = None
         self.use = use
 
+    def leave_stacks(self) -> None:
+        """Somebody else looks at the workers' stacks."""
+        self._interval = None
+
     def install(self, module: Any) -> None:
         """`module` is torch.utils.data._utils.worker."""
         self._plain = module._worker_loop
