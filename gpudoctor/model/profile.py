@@ -295,6 +295,45 @@ class ThreadTime:
     share: float
     source_line: str | None
 
+@dataclass(frozen=True, slots=True)
+class AllocationSite:
+    """Memory on a GPU by the line that asked for it, in `blocks` pieces of `bytes` in all. The line is the
+    user's where one is in the stack; None: it was allocated before the profiled window."""
+
+    source_line: str | None
+    function: str | None
+    blocks: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryHistory:
+    """What CUDA's allocator did on one GPU in the profiled window, and what it held at its end. Reserved
+    is what it took from the driver, allocated what tensors use, active also what waits to be freed, and
+    inactive-split what is free in segments that are partly in use, which `empty_cache` cannot give back.
+    `live` (at the end) and `peak` (when most was, `peak_bytes`) are in bytes as they were asked for.
+    `cut`: there were more than the `events` kept, so that what came before them is not known."""
+
+    device: int
+    reserved_bytes: int
+    allocated_bytes: int
+    active_bytes: int
+    inactive_split_bytes: int
+    largest_free_bytes: int
+    segments: int
+    events: int
+    cut: bool
+    failed: int
+    peak_bytes: int
+    live: tuple[AllocationSite, ...] = ()
+    peak: tuple[AllocationSite, ...] = ()
+
+    @property
+    def fragmentation_ratio(self) -> float | None:
+        """Inactive-split of reserved; None where nothing is reserved."""
+        return self.inactive_split_bytes / self.reserved_bytes if self.reserved_bytes else None
+
+
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
@@ -328,6 +367,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPoint:
+    memory_history: tuple[MemoryHistory, ...] = ()
     """Resident host memory of the script's process, `at` seconds after its start."""
 
     at: float

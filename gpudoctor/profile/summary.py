@@ -24,6 +24,7 @@ from gpudoctor.model.profile import (
 )
 from gpudoctor.profile import stacks
 from gpudoctor.profile.modules import module_times, read_modules
+from gpudoctor.profile.memory_history import read_history
 from gpudoctor.profile.rules.registry import findings
 from gpudoctor.profile.session import Session, Site, StepsSeen, TorchSeen, WindowSeen, read_session
 from gpudoctor.profile.timeline import gpu_uses
@@ -69,7 +70,12 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         threads=_threads(session),
         gpus=gpu_uses(folder),
         modules=modules,
-        notes=tuple(text for text in (*_notes(session), *session.notes, note) if text),
+        memory_history=read_history(folder) if session.window.memory_history else (),
+        notes=tuple(
+            text
+            for text in (*_notes(session), *session.notes, note, _why_no_history(session))
+            if text
+        ),
     )
     return replace(profile, findings=findings(profile))
 
@@ -100,6 +106,11 @@ def _why_no_modules(seen: WindowSeen, modules: tuple[ModuleTime, ...]) -> str | 
 
 def _plain_step(session: Session) -> float | None:
     """The median of the steps around the window; None where they scatter too much to compare with."""
+def _why_no_history(session: Session) -> str | None:
+    why = session.window.memory_history_why
+    return None if why is None else f"No memory history: {why}."
+
+
     seen = next((one for one in _rows(session) if one.count), StepsSeen())
     # `seconds` begins with the second step; the one after the window pays for its end.
     before = session.window.first_step - 1

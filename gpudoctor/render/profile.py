@@ -14,6 +14,7 @@ from rich.text import Text
 from gpudoctor.model.finding import Severity
 from gpudoctor.model.profile import GpuUse, Profile, ProfileFinding, Window
 from gpudoctor.render.loader_workers import TITLES, cells, in_words
+from gpudoctor.render.memory_history import memory_tables
 from gpudoctor.render.modules import module_table
 from gpudoctor.render.operator_shapes import kernel_table, shape_table
 from gpudoctor.render.profile_table import table, title
@@ -52,6 +53,7 @@ def report(profile: Profile, folder: Path | None = None) -> Iterator[RenderableT
     yield from shape_table(profile)
     yield from kernel_table(profile)
     yield from module_table(profile)
+    yield from memory_tables(profile)
     yield from _lines(profile)
     yield from _workers(profile)
     yield from _threads(profile)

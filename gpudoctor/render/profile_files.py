@@ -11,17 +11,21 @@ from gpudoctor.model.codec import envelope, to_builtins
 from gpudoctor.model.profile import Profile
 from gpudoctor.profile.exports import collapsed, speedscope
 from gpudoctor.profile.session import SamplesSeen, read_session
+from gpudoctor.profile.tensorboard import place_trace
 from gpudoctor.profile.timeline import read_timeline
 from gpudoctor.render.profile_html import html
 
 
-def write_reports(profile: Profile, folder: Path) -> None:
-    """Write profile.json, report.html and the stacks (collapsed, speedscope) into `folder`.
+def write_reports(profile: Profile, folder: Path, rank: int | None = None) -> None:
+    """Write profile.json, report.html and the stacks (collapsed, speedscope) into `folder`, and the trace
+    for TensorBoard; that of a rank goes to the folder above, to be seen with those of the others.
 
     Raises:
         GpuDoctorError: the folder cannot be written.
     """
-    samples = read_session(folder).samples
+    session = read_session(folder)
+    samples = session.samples
+    worker = Path(profile.run.program[0]).stem if profile.run.program else ""
     try:
         _write(folder / "profile.json", envelope("gpudoctor.profile/1", to_builtins(profile)))
         _write(
@@ -30,6 +34,10 @@ def write_reports(profile: Profile, folder: Path) -> None:
         )
         if samples is not None:
             _write_stacks(profile, folder, samples)
+        if rank is None:
+            place_trace(folder, session, folder, f"{worker}_{session.pid}")
+        else:
+            place_trace(folder, session, folder.parent, f"rank{rank}")
     except OSError as error:
         raise GpuDoctorError(f"{folder} cannot be written", cause=error.strerror) from error
 

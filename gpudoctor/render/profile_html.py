@@ -12,7 +12,7 @@ from gpudoctor import __version__, units
 from gpudoctor.model.profile import Profile
 from gpudoctor.profile.session import SamplesSeen
 from gpudoctor.profile.timeline import Timeline
-from gpudoctor.render import treemap
+from gpudoctor.render import memory_history, treemap
 from gpudoctor.render.charts import HEIGHT, WIDTH, chart
 from gpudoctor.render.flame import boxes
 from gpudoctor.render.gpu_strip import strips
@@ -40,6 +40,8 @@ def html(profile: Profile, samples: SamplesSeen | None, timeline: Timeline | Non
         worker=cells,
         workers=in_words,
         given=given,
+        memory_words=memory_history.in_words,
+        memory_place=memory_history.place,
         short=lambda line: short(line, profile.run.cwd),
     )
     context = {**_context(profile, samples), **_modules(profile), "strips": strips(timeline)}

@@ -115,7 +115,7 @@ def write_rank_reports(seen: RanksProfile, folder: Path) -> None:
         GpuDoctorError: the folder cannot be written.
     """
     for time, profile in zip(seen.ranks, seen.profiles, strict=True):
-        write_reports(profile, folder / f"rank{time.rank}")
+        write_reports(profile, folder / f"rank{time.rank}", time.rank)
     try:
         body = envelope("gpudoctor.profile.ranks/1", to_builtins(seen))
         (folder / "profile.json").unlink(missing_ok=True)
