@@ -35,8 +35,8 @@ is loaded only where it is used; `--version` and `--help` load none of it.
 |---|---|---|
 """
 _TAIL = """
-`make audit` asks PyPI's advisories about everything in `.venv`, with pip-audit in an environment of its own;
-it needs the network. **No release has been asked about yet**: where gpudoctor is made, the advisories could not
+`make audit` asks PyPI's advisories about what is in `.venv`, with pip-audit in an environment of its own; it
+needs the network. **No release has been asked about yet**: where gpudoctor is made, the advisories could not
 be reached.
 
 `constraints.txt` holds the versions that the tests are run with. They bind the tests alone: an installation
