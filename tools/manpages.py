@@ -27,6 +27,7 @@ _EXIT_CODES = (
 _ENVIRONMENT = (
     ("GPUDOCTOR_CONFIG", "The settings file, in place of the default one."),
     ("GPUDOCTOR_PROMETHEUS", "The Prometheus server that gpudoctor fleet asks."),
+    ("GPUDOCTOR_SOCKET", "The socket of the daemon that is asked; off: none."),
     ("NO_COLOR", "Where it is set, nothing is coloured."),
     ("VIRTUAL_ENV, CONDA_PREFIX", "The environment whose Python is looked at."),
 )

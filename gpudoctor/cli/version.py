@@ -26,6 +26,7 @@ def version_text(*, as_json: bool, config: str | None = None) -> str:
 def gather(config: str | None = None) -> About:
     """What there is to say. A driver that is not there, or wrong settings, are facts, not errors."""
     from gpudoctor.config import default_path, load
+    from gpudoctor.daemon.place import places as sockets
     from gpudoctor.history import database
     from gpudoctor.host.about import about
     from gpudoctor.host.parked import state_folder
@@ -36,11 +37,12 @@ def gather(config: str | None = None) -> About:
         listen = load(named).serve.listen
     except GpuDoctorError as error:
         wrong = error.message
-    places = {
-        "Settings": named or default_path(),
-        "History": database.default_path(),
-        "State": state_folder(),
-    }
+    places = (
+        ("Settings", named or default_path()),
+        ("History", database.default_path()),
+        ("State", state_folder()),
+        *(("Socket", path) for path in sockets()),
+    )
     return about(os.environ, _driver(), places, listen=listen, settings_error=wrong)
 
 

@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gpudoctor
@@ -22,7 +22,7 @@ LIBRARY = "libnvidia-ml.so"
 def about(
     environ: Mapping[str, str],
     driver: DriverLibrary,
-    places: Mapping[str, Path],
+    places: Sequence[tuple[str, Path]],
     *,
     listen: str | None,
     settings_error: str | None = None,
@@ -41,7 +41,7 @@ def about(
         container=containers.container(environ, root).kind,
         dependencies=dependencies(),
         driver=driver,
-        places=tuple(Place(what, str(path), path.exists()) for what, path in places.items()),
+        places=tuple(Place(what, str(path), path.exists()) for what, path in places),
         listen=listen,
         settings_error=settings_error,
     )

@@ -67,6 +67,15 @@ def test_a_driver_that_hangs_is_waited_for_in_vain_but_not_forever(nvml_sim, mon
     assert report.driver.driver_version is None
 
 
+def test_the_sockets_are_those_at_which_a_daemon_is_looked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("GPUDOCTOR_SOCKET", str(tmp_path / "own.sock"))
+    (tmp_path / "own.sock").touch()
+    (socket,) = [place for place in gather().places if place.what == "Socket"]
+    assert (socket.path, socket.exists) == (str(tmp_path / "own.sock"), True)
+    monkeypatch.setenv("GPUDOCTOR_SOCKET", "off")
+    assert "Socket" not in {place.what for place in gather().places}
+
+
 def test_wrong_settings_are_named_and_the_rest_is_still_said(tmp_path, capsys):
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("[serve]\nlissten = 1\n")
