@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpudoctor.model.finding import Fix, Severity
+from gpudoctor.model.operators import DeviceTime, KernelTime, OperatorShape, OperatorTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,39 +147,6 @@ class LoaderTime:
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorTime:
-    """One operator of the autograd profiler over the profiled window. Times in seconds, without children."""
-
-    name: str
-    calls: int
-    self_cpu_seconds: float
-    self_device_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorShape:
-    """An operator by the tensors it was given: their types, in torch's words, and their shapes (of a
-    TensorList, how many tensors). Times in seconds, without children."""
-
-    name: str
-    types: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    calls: int
-    self_cpu_seconds: float
-    self_device_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class KernelTime:
-    """A kernel on the GPU over the profiled window, and the operator that launched it (None: not seen)."""
-
-    name: str
-    operator: str | None
-    calls: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class ModuleTime:
     """One nn.Module over the profiled window. `name` is its qualified name below `root`, the class of the
     outermost module that was called ("" is that module itself), `kind` its own class. Self is without
@@ -207,24 +175,6 @@ class PhaseTime:
 
     name: str
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceTime:
-    """The GPU inside the profiled window. `busy_seconds` is the union over streams and devices;
-    exposed copies are those beside which nothing is computed; allocations are the driver's own (cudaMalloc,
-    cudaFree), which torch's allocator should not need."""
-
-    busy_seconds: float
-    kernels: int
-    kernel_seconds: float
-    copies: int
-    copy_seconds: float
-    pageable_copy_seconds: float
-    sync_seconds: float
-    exposed_copy_seconds: float = 0.0
-    allocation_calls: int = 0
-    allocation_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +245,56 @@ class ThreadTime:
     share: float
     source_line: str | None
 
+
+@dataclass(frozen=True, slots=True)
+class GpuUse:
+    """One GPU that the script held memory on, as NVML saw it every `interval_seconds`. Ratios are 0 to 1,
+    None where the GPU does not give them; `idle_ratio` and `throttled_ratio` are shares of the looks."""
+
+    index: int
+    uuid: str
+    name: str
+    looks: int
+    interval_seconds: float
+    utilization_mean_ratio: float | None = None
+    idle_ratio: float | None = None
+    throttled_ratio: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    memory_peak_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    power_mean_watts: float | None = None
+    sm_clock_mean_hertz: float | None = None
+    sm_active_mean_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A variable that reached ever more autograd graph nodes: (step, nodes) for some steps."""
+
+    name: str
+    source_line: str
+    sizes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGrowth:
+    """A list, dict or deque of the script, and the tensors and arrays in it, on `device`: (step, entries,
+    bytes) for some steps."""
+
+    name: str
+    source_line: str
+    device: str
+    sizes: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPoint:
+    """Resident host memory of the script's process, `at` seconds after its start."""
+
+    at: float
+    resident_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class AllocationSite:
     """Memory on a GPU by the line that asked for it, in `blocks` pieces of `bytes` in all. The line is the
@@ -334,46 +334,6 @@ class MemoryHistory:
         return self.inactive_split_bytes / self.reserved_bytes if self.reserved_bytes else None
 
 
-
-@dataclass(frozen=True, slots=True)
-class GpuUse:
-    """One GPU that the script held memory on, as NVML saw it every `interval_seconds`. Ratios are 0 to 1,
-    None where the GPU does not give them; `idle_ratio` and `throttled_ratio` are shares of the looks."""
-
-    index: int
-    uuid: str
-    name: str
-    looks: int
-    interval_seconds: float
-    utilization_mean_ratio: float | None = None
-    idle_ratio: float | None = None
-    throttled_ratio: float | None = None
-    throttle_reasons: tuple[str, ...] = ()
-    memory_peak_bytes: int | None = None
-    memory_total_bytes: int | None = None
-    power_mean_watts: float | None = None
-    sm_clock_mean_hertz: float | None = None
-    sm_active_mean_ratio: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """A variable that reached ever more autograd graph nodes: (step, nodes) for some steps."""
-
-    name: str
-    source_line: str
-    sizes: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryPoint:
-    memory_history: tuple[MemoryHistory, ...] = ()
-    """Resident host memory of the script's process, `at` seconds after its start."""
-
-    at: float
-    resident_bytes: int
-
-
 @dataclass(frozen=True, slots=True)
 class ProfileFinding:
     """What held the script back. `gain_seconds` is the estimated most that the fix can save over this
@@ -402,9 +362,11 @@ class Profile:
     functions: tuple[FunctionTime, ...] = ()
     lines: tuple[LineTime, ...] = ()
     growth: tuple[Growth, ...] = ()
+    held: tuple[HeldGrowth, ...] = ()
     memory: tuple[MemoryPoint, ...] = ()
     threads: tuple[ThreadTime, ...] = ()
     gpus: tuple[GpuUse, ...] = ()
     modules: tuple[ModuleTime, ...] = ()
+    memory_history: tuple[MemoryHistory, ...] = ()
     findings: tuple[ProfileFinding, ...] = ()
     notes: tuple[str, ...] = ()

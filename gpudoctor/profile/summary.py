@@ -10,6 +10,7 @@ from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.profile import (
     FunctionTime,
     Growth,
+    HeldGrowth,
     LoaderTime,
     MemoryPoint,
     ModuleTime,
@@ -23,8 +24,8 @@ from gpudoctor.model.profile import (
     Window,
 )
 from gpudoctor.profile import stacks
-from gpudoctor.profile.modules import module_times, read_modules
 from gpudoctor.profile.memory_history import read_history
+from gpudoctor.profile.modules import module_times, read_modules
 from gpudoctor.profile.rules.registry import findings
 from gpudoctor.profile.session import Session, Site, StepsSeen, TorchSeen, WindowSeen, read_session
 from gpudoctor.profile.timeline import gpu_uses
@@ -66,6 +67,7 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         functions=_functions(session),
         lines=stacks.lines(session.samples) if session.samples else (),
         growth=_growth(session),
+        held=_held(session),
         memory=tuple(MemoryPoint(at, size) for at, size in session.memory if size),
         threads=_threads(session),
         gpus=gpu_uses(folder),
@@ -104,13 +106,13 @@ def _why_no_modules(seen: WindowSeen, modules: tuple[ModuleTime, ...]) -> str | 
     return f"{'Some modules are not timed' if modules else 'No modules'}: {seen.modules_why}."
 
 
-def _plain_step(session: Session) -> float | None:
-    """The median of the steps around the window; None where they scatter too much to compare with."""
 def _why_no_history(session: Session) -> str | None:
     why = session.window.memory_history_why
     return None if why is None else f"No memory history: {why}."
 
 
+def _plain_step(session: Session) -> float | None:
+    """The median of the steps around the window; None where they scatter too much to compare with."""
     seen = next((one for one in _rows(session) if one.count), StepsSeen())
     # `seconds` begins with the second step; the one after the window pays for its end.
     before = session.window.first_step - 1
@@ -326,4 +328,13 @@ def _growth(session: Session) -> tuple[Growth, ...]:
     return tuple(
         Growth(f"{one.function}: {one.name}", f"{one.file}:{one.line}", tuple(one.sizes))
         for one in session.growth
+    )
+
+
+def _held(session: Session) -> tuple[HeldGrowth, ...]:
+    return tuple(
+        HeldGrowth(
+            f"{one.function}: {one.name}", f"{one.file}:{one.line}", one.device, tuple(one.sizes)
+        )
+        for one in session.held
     )
