@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gpudoctor.model.profile import KernelTime
+from gpudoctor.model.operators import KernelTime
 from gpudoctor.profile.trace import Trace
 
 MOST = 100

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gpudoctor.model.profile import OperatorShape, OperatorTime
+from gpudoctor.model.operators import OperatorShape, OperatorTime
 from gpudoctor.profile.trace import Event, Trace
 
 MOST = 200

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gpudoctor.model.profile import DeviceTime, PhaseTime, Window
+from gpudoctor.model.operators import DeviceTime
+from gpudoctor.model.profile import PhaseTime, Window
 from gpudoctor.profile.communication import communication, merged, overlap, waits, without
 from gpudoctor.profile.kernels import kernel_times
 from gpudoctor.profile.operators import operator_shapes, operator_times

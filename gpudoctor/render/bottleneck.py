@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from gpudoctor.model.profile import FunctionTime, OperatorTime, Profile
+from gpudoctor.model.operators import OperatorTime
+from gpudoctor.model.profile import FunctionTime, Profile
 from gpudoctor.render.profile import facts
 from gpudoctor.units import count, duration, printable, text
 

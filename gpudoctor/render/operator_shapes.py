@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 
-from gpudoctor.model.profile import OperatorShape, Profile
+from gpudoctor.model.operators import OperatorShape
+from gpudoctor.model.profile import Profile
 from gpudoctor.render.profile_table import table, title
 from gpudoctor.render.text import safe
 from gpudoctor.units import count, duration, text

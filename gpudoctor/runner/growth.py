@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from .code_paths import is_user
+from .held import Held
 
 _MOST_NODES = 50_000
 _MOST_SHARE = 0.01
@@ -22,6 +23,7 @@ class GrowthProbe:
 
     def __init__(self) -> None:
         self.seen: Dict[Key, List[List[int]]] = {}
+        self.held = Held()
         self._next = 1
         self._spent = 0.0
         self._begun = time.perf_counter()
@@ -47,8 +49,11 @@ class GrowthProbe:
     def _measure(self, count: int, frame: FrameType, tensor: Any) -> None:
         code = frame.f_code
         values = frame.f_locals
+        place = (code.co_filename, code.co_name, code.co_firstlineno)
+        for name, value in _variables(dict(values)):
+            self.held.measure(count, place, name, value)
         for name, roots in _holders(dict(values), tensor):
-            key = (code.co_filename, code.co_name, code.co_firstlineno, name)
+            key = (*place, name)
             if self._budget > 0 and (key in self.seen or len(self.seen) < _MOST_VARIABLES):
                 reached = _reached(roots, self._budget)
                 self._budget -= reached
@@ -67,11 +72,15 @@ class GrowthProbe:
 
 
 def _holders(values: Dict[str, Any], tensor: Any) -> Iterator[Tuple[str, List[Any]]]:
+    for label, one in _variables(values):
+        roots = _roots(one, tensor)
+        if roots:
+            yield label, roots
+
+
+def _variables(values: Dict[str, Any]) -> Iterator[Tuple[str, Any]]:
     for name, value in list(values.items())[:_MOST_NAMES]:
-        for label, one in _with_parts(name, value):
-            roots = _roots(one, tensor)
-            if roots:
-                yield label, roots
+        yield from _with_parts(name, value)
 
 
 def _with_parts(name: str, value: Any) -> Iterator[Tuple[str, Any]]:

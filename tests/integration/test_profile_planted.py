@@ -44,6 +44,7 @@ def planted_line(script: Path) -> str:
         ("tiny_operators", "operators.small"),
         ("graph_growth", "memory.graph-kept"),
         ("loop_optimizer", "optimizer.for-loop"),
+        ("tensors_kept", "memory.tensors-kept"),
         ("one_thread", "cpu.threads"),
         ("many_threads", "cpu.threads"),
     ],

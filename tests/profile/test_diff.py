@@ -10,7 +10,8 @@ import pytest
 
 from gpudoctor.cli.main import run
 from gpudoctor.model.finding import Severity
-from gpudoctor.model.profile import OperatorTime, PhaseTime, ProfileFinding, StepTimes
+from gpudoctor.model.operators import OperatorTime
+from gpudoctor.model.profile import PhaseTime, ProfileFinding, StepTimes
 from gpudoctor.profile.diff import compare
 from tests.profile.build import RUN, WINDOW, line, profile
 from tests.profile.build import session as write_session

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gpudoctor.model.finding import Severity
+from gpudoctor.model.operators import DeviceTime
 from gpudoctor.model.profile import (
-    DeviceTime,
     Growth,
     LoaderTime,
     MemoryPoint,

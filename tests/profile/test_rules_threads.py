@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gpudoctor.model.finding import Severity
-from gpudoctor.model.profile import DeviceTime, LoaderTime, OperatorTime, TorchFacts
+from gpudoctor.model.operators import DeviceTime, OperatorTime
+from gpudoctor.model.profile import LoaderTime, TorchFacts
 from gpudoctor.profile.rules.registry import findings
 from tests.profile.build import RUN, WINDOW, line, profile
 

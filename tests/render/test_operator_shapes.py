@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from gpudoctor.model.profile import DeviceTime, KernelTime, OperatorShape
+from gpudoctor.model.operators import DeviceTime, KernelTime, OperatorShape
 from gpudoctor.render.operator_shapes import given
 from gpudoctor.render.profile import report
 from gpudoctor.render.profile_html import html

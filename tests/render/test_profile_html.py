@@ -5,7 +5,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import OperatorTime, PhaseTime, ProfileFinding
+from gpudoctor.model.operators import OperatorTime
+from gpudoctor.model.profile import PhaseTime, ProfileFinding
 from gpudoctor.profile.session import SamplesSeen
 from gpudoctor.profile.timeline import GpuSeen, Point, Timeline
 from gpudoctor.render.charts import chart

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import DeviceTime, Profile, ProfileFinding, Window
+from gpudoctor.model.operators import DeviceTime
+from gpudoctor.model.profile import Profile, ProfileFinding, Window
 from gpudoctor.profile.rules.registry import rule
 from gpudoctor.profile.rules.shares import gpu_is_busy, line_with, loop_seconds, share
 from gpudoctor.profile.rules.source import call_line

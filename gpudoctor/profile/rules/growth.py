@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import Growth, MemoryPoint, Profile, ProfileFinding
+from gpudoctor.model.profile import Growth, HeldGrowth, MemoryPoint, Profile, ProfileFinding
 from gpudoctor.profile.rules.registry import rule
 from gpudoctor.units import count, data_size
 
@@ -99,7 +99,7 @@ def _rate(points: Sequence[MemoryPoint]) -> float:
     return (points[-1].resident_bytes - points[0].resident_bytes) / seconds if seconds > 0 else 0.0
 
 
-def assignment(growth: Growth) -> str | None:
+def assignment(growth: Growth | HeldGrowth) -> str | None:
     """Where the function of `growth` adds to its variable, as "file:line"; None where that is not seen."""
     file, _, first = growth.source_line.rpartition(":")
     function, _, name = growth.name.rpartition(": ")

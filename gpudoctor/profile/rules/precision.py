@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import KernelTime, Profile, ProfileFinding
+from gpudoctor.model.operators import KernelTime
+from gpudoctor.model.profile import Profile, ProfileFinding
 from gpudoctor.profile.kernels import precision
 from gpudoctor.profile.rules.registry import rule
 from gpudoctor.profile.rules.shares import costliest, loop_seconds, share

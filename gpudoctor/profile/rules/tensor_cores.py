@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import OperatorShape, Profile, ProfileFinding, Window
+from gpudoctor.model.operators import OperatorShape
+from gpudoctor.model.profile import Profile, ProfileFinding, Window
 from gpudoctor.profile.kernels import elements_at_once, precision
 from gpudoctor.profile.rules.registry import rule
 from gpudoctor.profile.rules.shares import costliest, loop_seconds, share
