@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.answers import read_answer
+from gpudoctor.units import printable
+
+_MOST_OF_AN_ERROR = 300
 
 # Python 3.9 syntax. The first profiler of a process that is not started by the thread which imported
 # torch sees no other thread's operators, the second does; hence the empty one before. A profiler that
@@ -69,6 +73,13 @@ def source(path: Path, seconds: float) -> str:
     return _SOURCE.format(path=str(path), seconds=seconds)
 
 
+class _Told(msgspec.Struct):
+    """What `run` answers, from inside a process that may want to deceive us."""
+
+    torch: str | None = None
+    error: str | None = None
+
+
 def understood(pid: int, answer: str | None) -> None:
     """Reads what `run` answered.
 
@@ -80,6 +91,18 @@ def understood(pid: int, answer: str | None) -> None:
             f"process {pid} did not get to profiling itself",
             cause="it did not give its interpreter to anybody in time",
         )
-    told: dict[str, Any] = ast.literal_eval(answer)
-    if "error" in told:
-        raise GpuDoctorError(f"process {pid} could not profile itself", cause=told["error"])
+    try:
+        told = read_answer(answer, _Told)
+    except ValueError as error:
+        raise GpuDoctorError(
+            f"process {pid} did not say how it profiled itself", cause=str(error)
+        ) from error
+    if told.error is not None:
+        raise GpuDoctorError(
+            f"process {pid} could not profile itself",
+            cause=printable(told.error[:_MOST_OF_AN_ERROR]),
+        )
+    if told.torch is None:
+        raise GpuDoctorError(
+            f"process {pid} did not say how it profiled itself", cause="it named no torch"
+        )

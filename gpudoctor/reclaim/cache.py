@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 
 import msgspec
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.answers import read_answer
 from gpudoctor.model.injection import Audit, CacheOnDevice, CacheReport, Visit, VisitEnd
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
@@ -93,9 +93,9 @@ class _Told(msgspec.Struct):
 
 def _told(answer: str) -> _Told:
     try:
-        return msgspec.convert(ast.literal_eval(answer), _Told)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, msgspec.MsgspecError):
-        return _Told(error="what it answered is not the payload's answer")
+        return read_answer(answer, _Told)
+    except ValueError as error:
+        return _Told(error=str(error))
 
 
 def report(done: Visit, driver_freed_bytes: int | None = None) -> CacheReport:
