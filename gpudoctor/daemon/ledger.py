@@ -13,7 +13,9 @@ from pathlib import Path
 
 from gpudoctor.history.fresh import FreshEvents
 from gpudoctor.host.owners import OwnerReader
+from gpudoctor.model.owner import Owner
 from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.nvml.demo import OWNERS
 from gpudoctor.render.metrics.table import METRICS
 from gpudoctor.render.metrics.view import Inspection, Metric, OwnCost, Totals, View, XidTotal
 from gpudoctor.render.prometheus import exposition
@@ -66,8 +68,7 @@ class Ledger:
     def add(self, snapshot: Snapshot) -> None:
         """Take a new snapshot."""
         totals, own = self._totals(snapshot), self._own()
-        # The pids of a machine that is played mean nothing on this one.
-        owners = self._owners.of(snapshot.processes) if snapshot.source == "nvml" else {}
+        owners = self._owners_of(snapshot)
         with self._lock:
             self._view = replace(
                 self._view, snapshot=snapshot, fresh=True, totals=totals, own=own, owners=owners
@@ -114,6 +115,12 @@ class Ledger:
             if packed is None:
                 packed = self._bodies[kind, True] = gzip.compress(plain, 1, mtime=0)
             return packed
+
+    def _owners_of(self, snapshot: Snapshot) -> Mapping[int, Owner]:
+        # The pids of a machine that is played mean nothing on this one.
+        if snapshot.source == "nvml":
+            return self._owners.of(snapshot.processes)
+        return OWNERS if snapshot.simulated else {}
 
     def _totals(self, snapshot: Snapshot) -> Totals:
         before = self._view.totals

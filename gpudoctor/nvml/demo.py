@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 
+from gpudoctor.model.owner import Owner
 from gpudoctor.model.process import GpuProcess, GpuUse
 from gpudoctor.model.readings import (
     ClockReading,
@@ -35,6 +36,13 @@ _LINKS = 18
 _XID_AFTER_S = 8.0
 _XID = 13
 _TRAIN = ("python", "train.py", "--model", "resnet50", "--batch-size", "256", "--amp")
+# On whose behalf its processes run: two Slurm jobs, a pod with the notebook, a container.
+OWNERS = {
+    **dict.fromkeys(range(41_200, 41_204), Owner(slurm_job="8123")),
+    44_871: Owner(slurm_job="8130"),
+    38_014: Owner(pod_uid="3c9f7a52-0d1e-4b6f-9a41-5be1f0d0c038"),
+    45_002: Owner(container="b1f20d7c93ae"),
+}
 
 
 def _uuid(index: int) -> str:

@@ -122,7 +122,10 @@ def prometheus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prometheus")
     options = ("--interval", "0.5", "--processes", "20", "--inspect", "2")
     replay = ("--replay", recorded(folder / "rich.jsonl"))
-    with serving(*options) as demo, serving(*options, root=replay) as rich:
+    settings = folder / "config.toml"
+    settings.write_text('[notify]\ncommand = ["true"]\n')
+    told = {"GPUDOCTOR_CONFIG": str(settings)}
+    with serving(*options, env=told) as demo, serving(*options, root=replay) as rich:
         process, found = started(folder, [demo.url, rich.url])
         try:
             wait_until_it_answers(found, folder)

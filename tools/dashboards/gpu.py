@@ -131,6 +131,7 @@ def heat() -> list[Json]:
             one("temperature_celsius", "GPU"),
             one("memory_temperature_celsius", "memory"),
             one("temperature_slowdown_celsius", "slows down at"),
+            one("memory_temperature_max_celsius", "memory slows down at"),
             limits=(None, None),
         ),
         graph("Clocks", "hertz", one("clock_hertz", "{{clock}}")),
@@ -141,6 +142,13 @@ def heat() -> list[Json]:
                 f"avg_over_time(gpudoctor_gpu_clock_event_reason{THIS}[$__rate_interval])",
                 "{{reason}}",
             ),
+            limits=(0, 1),
+        ),
+        graph(
+            "What held the clocks down, as the driver counts it",
+            "percentunit",
+            rate("clock_event_seconds_total", "{{reason}}"),
+            text="Share of time, with what happens between samples.",
             limits=(0, 1),
         ),
     ]

@@ -107,6 +107,23 @@ def gpus() -> list[Json]:
             limits=(0, 1),
         ),
         graph(
+            "Slowed down, as the driver counts it",
+            "percentunit",
+            Query(
+                joined(
+                    f"rate(gpudoctor_gpu_clock_event_seconds_total{HERE}[$__rate_interval])",
+                ),
+                "GPU {{index}} {{reason}}",
+            ),
+            text="Share of time, with what happens between samples. low_utilization is no fault.",
+            limits=(0, 1),
+        ),
+        graph(
+            "Memory that no listed process holds",
+            "bytes",
+            Query(of_gpu("gpudoctor_gpu_unlisted_memory_bytes")),
+        ),
+        graph(
             "PCIe, received",
             "Bps",
             Query(of_gpu("gpudoctor_gpu_pcie_receive_bytes_per_second")),
@@ -165,6 +182,17 @@ def host() -> list[Json]:
                 "{{collector}}",
             ),
         ),
+        graph(
+            "Notifications",
+            "cps",
+            Query(
+                f"sum by (target, outcome)"
+                f" (rate(gpudoctor_notifications_total{HERE}[$__rate_interval]))",
+                "{{target}} {{outcome}}",
+            ),
+            text="What was told to the webhook and the command of the settings, and what was lost.",
+        ),
+        graph("Series", "none", Query(f"gpudoctor_series{HERE}", "series")),
         graph(
             "The daemon's CPU time",
             "percentunit",
