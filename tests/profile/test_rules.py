@@ -117,7 +117,6 @@ def test_big_kernels_are_no_tiny_operators():
     [
         replace(ADAM, fused=True),
         replace(ADAM, foreach=True),
-        replace(ADAM, device="cuda"),
         replace(ADAM, tensors=4),
         replace(ADAM, seconds=0.5),
     ],
@@ -132,6 +131,32 @@ def test_an_optimizer_that_is_fused_or_cheap_is_left_alone(good):
 def test_an_optimizer_that_goes_one_by_one_is_found(bad):
     (finding,) = findings(profile(optimizers=(bad,)))
     assert (finding.id, finding.source_line) == ("optimizer.for-loop", "a.py:1")
+
+
+ON_GPU = replace(ADAM, device="cuda")
+
+
+def test_an_optimizer_on_a_gpu_that_could_be_fused_is_hinted_at():
+    (finding,) = findings(profile(optimizers=(ON_GPU,)))
+    assert (finding.id, finding.severity) == ("optimizer.not-fused", Severity.INFO)
+    assert "Adam(…, fused=True)" in finding.fix.text
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        replace(ON_GPU, fused=True),
+        replace(ON_GPU, seconds=0.5),
+        replace(ON_GPU, name="RMSprop"),
+        replace(ON_GPU, built_in=False, foreach=True),
+    ],
+)
+def test_an_optimizer_on_a_gpu_that_is_fused_cheap_or_has_no_such_version_is_left_alone(good):
+    assert ids(profile(optimizers=(good,))) == []
+
+
+def test_while_the_gpu_is_busy_launches_cost_nothing():
+    assert ids(profile(optimizers=(ON_GPU,), window=replace(WINDOW, device=BUSY))) == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from gpudoctor.units import count, duration, percent
 
 LEAST = 0.10
 MANY_TENSORS = 10
+# The optimizers that have a fused version for CUDA.
+FUSED = ("Adam", "AdamW", "SGD")
 _DOCS = "https://docs.pytorch.org/docs/stable/optim.html"
 
 
@@ -35,6 +37,30 @@ def for_loop(profile: Profile) -> Iterator[ProfileFinding]:
             source_line=optimizer.source_line or optimizer.step_line,
             evidence=(f"{duration(each)} for each step(), called at {optimizer.step_line}",),
             fix=Fix(_advice(optimizer)),
+            sources=(_DOCS,),
+        )
+
+
+@rule("optimizer.not-fused")
+def not_fused(profile: Profile) -> Iterator[ProfileFinding]:
+    """On a GPU, `step` of an optimizer that has a fused version takes a tenth of the loop or more."""
+    loop = loop_seconds(profile)
+    for optimizer in profile.optimizers:
+        unused = optimizer.built_in and optimizer.name in FUSED and not optimizer.fused
+        if not loop or gpu_is_busy(profile) or not unused or _one_by_one(optimizer):
+            continue
+        part = optimizer.seconds / loop
+        if optimizer.device != "cuda" or part < LEAST:
+            continue
+        yield ProfileFinding(
+            id="optimizer.not-fused",
+            severity=Severity.INFO,
+            summary=f"The CPU spends {percent(min(1.0, part))} of the time launching {optimizer.name}'s "
+            "kernels.",
+            gain_seconds=optimizer.seconds,
+            source_line=optimizer.source_line or optimizer.step_line,
+            evidence=(f"{duration(optimizer.seconds / max(1, optimizer.steps))} for each step()",),
+            fix=Fix(f"Let one kernel do it: {optimizer.name}(…, fused=True)."),
             sources=(_DOCS,),
         )
 
