@@ -26,8 +26,12 @@ _EXIT_CODES = (
 )
 _ENVIRONMENT = (
     ("GPUDOCTOR_CONFIG", "The settings file, in place of the default one."),
+    ("GPUDOCTOR_SOCKET", "The daemon's own socket, for it and for those who ask it; off: none."),
     ("GPUDOCTOR_PROMETHEUS", "The Prometheus server that gpudoctor fleet asks."),
-    ("GPUDOCTOR_SOCKET", "The socket of the daemon that is asked; off: none."),
+    ("GPUDOCTOR_PROMETHEUS_TOKEN", "A token that is sent to it."),
+    ("GPUDOCTOR_AGENT", "1 in a job: gpudoctor empty-cache can reach it without ptrace."),
+    ("GPUDOCTOR_UI_STATE", "Where the screen's look is kept; off: nowhere."),
+    ("GPUDOCTOR_OR_DEMO", "1: the screen shows the simulated machine where there is no driver."),
     ("NO_COLOR", "Where it is set, nothing is coloured."),
     ("VIRTUAL_ENV, CONDA_PREFIX", "The environment whose Python is looked at."),
 )
