@@ -19,11 +19,14 @@ from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.listen import Address, bind, bound, parse, release
 from gpudoctor.daemon.notify import Notifier
 from gpudoctor.daemon.place import own_place
+from gpudoctor.daemon.policy import Policy
+from gpudoctor.daemon.reclaimer import Reclaimer
 from gpudoctor.daemon.textfile import Textfile
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.history.database import default_path
 from gpudoctor.history.recorder import Recorder
 from gpudoctor.model.finding import Severity
+from gpudoctor.render.metrics.view import Inspection
 from gpudoctor.sampling.sampler import Sampler, Subscriber
 
 
@@ -70,9 +73,10 @@ def inspect(
     ledger: Ledger,
     notifier: Notifier,
     recorder: Recorder | None,
+    policy: Policy | None,
     stack: ExitStack,
-) -> list[Subscriber]:
-    """What logs, tells and records changes, and what runs the checks if it shall."""
+) -> tuple[list[Subscriber], Reclaimer | None]:
+    """What logs, tells and records changes, and what runs the checks, and ends processes, if it shall."""
 
     def record(change: Change) -> None:
         noted = note(change)
@@ -83,11 +87,22 @@ def inspect(
     stack.callback(notifier.stop)
     readers: list[Subscriber] = [journal.add] if recorder is None else [recorder.add, journal.add]
     if not interval_s:
-        return readers
-    inspector = Inspector(ledger, interval_s=interval_s, tell=journal.add_inspection)
+        return readers, None
+    reclaimer = None if policy is None else Reclaimer(policy, ledger, journal.add_change)
+    if reclaimer is not None:
+        ledger.reclaimed = reclaimer.counts
+        reclaimer.start()
+        stack.callback(reclaimer.stop)
+
+    def tell(inspection: Inspection) -> None:
+        journal.add_inspection(inspection)
+        if reclaimer is not None:
+            reclaimer.add(inspection)
+
+    inspector = Inspector(ledger, interval_s=interval_s, tell=tell)
     inspector.start()
     stack.callback(inspector.stop)
-    return [*readers, inspector.add]
+    return [*readers, inspector.add], reclaimer
 
 
 def record(

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpudoctor.config import Settings, load
+from gpudoctor.errors import GpuDoctorError
 
 if TYPE_CHECKING:
     from gpudoctor.daemon.access import Access
+    from gpudoctor.daemon.policy import Policy
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -84,6 +86,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=_FILE,
     help="TLS and users as Prometheus' exporters have them, in YAML.",
 )
+@click.option(
+    "--reclaim-policy",
+    metavar="FILE",
+    type=_FILE,
+    help="End left-over processes by the rules of FILE (TOML), and tell each act.",
+)
 @click.option("--wait-for-driver", is_flag=True, help="Without a driver, wait for it.")
 @click.pass_context
 def serve(ctx: click.Context, /, **options: Any) -> None:
@@ -123,6 +131,7 @@ class _Options:
     tls_key: Path | None
     tls_client_ca: Path | None
     web_config: Path | None
+    reclaim_policy: Path | None
     wait_for_driver: bool
 
     @property
@@ -156,6 +165,7 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
         link_rows=chosen.nvlink_links,
         metrics=(*METRICS, *DCGM) if chosen.dcgm else METRICS,
     )
+    policy = _policy(chosen)
     notifier = Notifier()
     assembly.notify(settings.notify, ledger, notifier)
     addresses = chosen.listen or (() if chosen.textfile else (settings.serve.listen,))
@@ -172,11 +182,16 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
         recorder = history = None
         if not chosen.no_history and (chosen.history is not None or not made_up):
             recorder, history = assembly.record(chosen.history, ledger, stack)
-        readers = assembly.inspect(chosen.inspect, ledger, notifier, recorder, stack)
+        readers, reclaimer = assembly.inspect(
+            chosen.inspect, ledger, notifier, recorder, policy, stack
+        )
 
         def reread() -> Access:
             again, who = _settings(ctx), files.read()
+            rules = _policy(chosen)
             assembly.notify(again.notify, ledger, notifier)
+            if reclaimer is not None and rules is not None:
+                reclaimer.use(rules)
             service.keep_pace(chosen.interval or again.serve.interval_seconds)
             return who
 
@@ -184,6 +199,19 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
         if sampler is not None:
             service.attach(sampler)
         service.run((*sockets.values(), *own.values()), lambda: assembly.say_where(sockets, own))
+
+
+def _policy(chosen: _Options) -> Policy | None:
+    from gpudoctor.daemon.policy import read_policy
+
+    if chosen.reclaim_policy is None:
+        return None
+    if not chosen.inspect:
+        raise GpuDoctorError(
+            "nothing can be left over where nobody looks: --reclaim-policy and --inspect 0",
+            hint="Leave out --inspect, or give it a number of seconds.",
+        )
+    return read_policy(chosen.reclaim_policy)
 
 
 def _is_open(addresses: tuple[str, ...], access: Access) -> bool:

@@ -11,6 +11,11 @@ import click
 from gpudoctor.errors import GpuDoctorError
 
 _NAME = "gpudoctor.service"
+_ALLOW = click.option(
+    "--allow-reclaim",
+    is_flag=True,
+    help="Give the service the rights that --reclaim-policy needs to end others' processes.",
+)
 _FORWARDED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -34,19 +39,22 @@ def _folder(user: bool) -> Path:
 
 @service.command(context_settings=_FORWARDED)
 @click.option("--user", is_flag=True, help="For your own services; needs no root.")
+@_ALLOW
 @click.argument("arguments", nargs=-1, metavar="[-- SERVE OPTIONS]")
-def show(user: bool, arguments: tuple[str, ...]) -> None:
+def show(user: bool, allow_reclaim: bool, arguments: tuple[str, ...]) -> None:
     """Print the unit that install would write."""
     from gpudoctor.daemon.unit import unit
 
-    click.echo(unit(_command(arguments), system=not user), nl=False)
+    _check_reclaim(arguments, allow_reclaim)
+    click.echo(unit(_command(arguments), system=not user, reclaim=allow_reclaim), nl=False)
 
 
 @service.command(context_settings=_FORWARDED)
 @click.option("--user", is_flag=True, help="For your own services; needs no root.")
 @click.option("--force", is_flag=True, help="Overwrite a unit that says something else.")
+@_ALLOW
 @click.argument("arguments", nargs=-1, metavar="[-- SERVE OPTIONS]")
-def install(user: bool, force: bool, arguments: tuple[str, ...]) -> None:
+def install(user: bool, force: bool, allow_reclaim: bool, arguments: tuple[str, ...]) -> None:
     """Write the unit, and say how to start it.
 
     What follows `--` are options of `gpudoctor serve`, as in:
@@ -55,8 +63,9 @@ def install(user: bool, force: bool, arguments: tuple[str, ...]) -> None:
     from gpudoctor.daemon.unit import unit
 
     _check(arguments)
+    _check_reclaim(arguments, allow_reclaim)
     path = _folder(user) / _NAME
-    text = unit(_command(arguments), system=not user)
+    text = unit(_command(arguments), system=not user, reclaim=allow_reclaim)
     if path.exists() and path.read_text(encoding="utf-8") != text and not force:
         raise GpuDoctorError(
             f"{path} exists already and says something else", hint="Give --force to overwrite it."
@@ -77,6 +86,16 @@ def install(user: bool, force: bool, arguments: tuple[str, ...]) -> None:
     if user:
         click.echo(
             "So that it runs while you are not logged in:\n  loginctl enable-linger", err=True
+        )
+
+
+def _check_reclaim(arguments: tuple[str, ...], allowed: bool) -> None:
+    """Rights that nothing uses are not given."""
+    named = any(one.partition("=")[0] == "--reclaim-policy" for one in arguments)
+    if allowed and not named:
+        raise GpuDoctorError(
+            "--allow-reclaim is of no use without a policy",
+            hint="Name one behind the dashes: -- --reclaim-policy /etc/gpudoctor/reclaim.toml",
         )
 
 

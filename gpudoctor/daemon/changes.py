@@ -12,16 +12,17 @@ from gpudoctor.history.values import Note
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.snapshot import Device, GpuEvent
-from gpudoctor.units import data_size, printable
+from gpudoctor.units import age, data_size, printable
 
 
 class Kind(StrEnum):
-    """What sort of change it is. EVENT is of a moment; the others last until they are told as ended."""
+    """What sort of change it is. EVENT and RECLAIM are of a moment; the others last until they end."""
 
     GPU = "GpuSilent"
     EVENT = "GpuEvent"
     FINDING = "Finding"
     ORPHAN = "Orphan"
+    RECLAIM = "Reclaim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ class Change:
     def key(self) -> tuple[str, tuple[tuple[str, str], ...]]:
         """What the beginning and the end of the same thing have in common."""
         return self.kind, self.labels
+
+    @property
+    def lasts(self) -> bool:
+        """Whether there will be an end to tell."""
+        return self.kind not in (Kind.EVENT, Kind.RECLAIM)
 
 
 Tell = Callable[[Change], None]
@@ -113,7 +119,34 @@ def orphan(found: Orphan, at: float, *, ended: bool = False) -> Change:
     )
 
 
-_KINDS = {Kind.GPU: "gpu", Kind.FINDING: "finding", Kind.ORPHAN: "orphan"}
+def reclaimed(
+    found: Orphan, mode: str, result: str, held_s: float, detail: str, at: float
+) -> Change:
+    """The reclaim policy ended a process, would have, or could not: with the evidence."""
+    where = ", ".join(str(index) for index in found.gpus)
+    evidence = "; ".join(
+        printable(f"{reason.text} ({reason.evidence})") for reason in found.reasons
+    )
+    words = (
+        f"reclaim ({mode}): {result} pid {found.pid} of {found.user}, left over for {age(held_s)}, "
+        f"{data_size(found.memory_used_bytes)} on GPU {where}: {evidence}"
+    )
+    return Change(
+        at,
+        Kind.RECLAIM,
+        Severity.WARNING,
+        (("gpu", where), ("pid", str(found.pid)), ("user", found.user or ""), ("mode", mode)),
+        (f"{words} [{printable(detail)}]" if detail else words)[:_LONGEST],
+    )
+
+
+_LONGEST = 2000
+_KINDS = {
+    Kind.GPU: "gpu",
+    Kind.FINDING: "finding",
+    Kind.ORPHAN: "orphan",
+    Kind.RECLAIM: "reclaim",
+}
 _GPUS = re.compile(r"(?:GPU )?(\d+(?:, \d+)*)", re.ASCII)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from gpudoctor import __version__
 from gpudoctor.config import NotifySettings
-from gpudoctor.daemon.changes import Change, Kind
+from gpudoctor.daemon.changes import Change
 from gpudoctor.daemon.notify import NotTakenError, Target
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.finding import Severity
@@ -125,7 +125,7 @@ def alert(change: Change, instance: str, *, ends: bool) -> dict[str, Any]:
     begun = change.at if change.begun is None else change.begun
     ended = now if change.ended else None
     if ended is None and ends:
-        ended = change.at + _SHOWN_S if change.kind is Kind.EVENT else now + _LASTS_S
+        ended = change.at + _SHOWN_S if not change.lasts else now + _LASTS_S
     labels = {
         "alertname": f"GpuDoctor{change.kind}",
         "instance": instance,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gpudoctor.daemon.changes import Change, Kind, Tell, event, finding, orphan, silent
+from gpudoctor.daemon.changes import Change, Tell, event, finding, orphan, silent
 from gpudoctor.history.fresh import FreshEvents
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.model.orphan import Orphan, Verdict
@@ -68,6 +68,10 @@ class Journal:
                 self._tell(orphan(each, inspection.at, ended=True))
         self._orphans = left
 
+    def add_change(self, change: Change) -> None:
+        """Log and tell a change that others found."""
+        self._tell(change)
+
     def _state(self, device: Device, at: float) -> None:
         before = self._silent.get(device.uuid)
         if device.state in _SILENT and device.state is not before:
@@ -81,7 +85,7 @@ class Journal:
         _LOG.log(logging.INFO if change.ended else logging.WARNING, "%s", change.summary)
         if change.ended:
             change = replace(change, begun=self._begun.pop(change.key, None))
-        elif change.kind is not Kind.EVENT:
+        elif change.lasts:
             self._begun.setdefault(change.key, change.at)
         for listener in self._listeners:
             listener(change)

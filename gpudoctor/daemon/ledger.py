@@ -45,6 +45,8 @@ class Ledger:
         self.unrecorded: Callable[[], int] | None = None
         # What was told to webhooks and commands, where there are any.
         self.notified: Callable[[], Mapping[tuple[str, str], int]] | None = None
+        # What the reclaim policy did, where there is one.
+        self.reclaimed: Callable[[], Mapping[tuple[str, str], int]] | None = None
         self.table = metrics
         self._clock = clock
         self._started_at = time.time()
@@ -153,4 +155,5 @@ class Ledger:
             self._started_at,
             unrecorded,
             notified,
+            self.reclaimed() if self.reclaimed else {},
         )

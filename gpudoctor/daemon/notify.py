@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from gpudoctor.daemon.changes import Change, Kind
+from gpudoctor.daemon.changes import Change
 from gpudoctor.model.finding import Severity
 
 # What waits for a target that does not answer; beyond, the oldest is lost and counted.
@@ -149,7 +149,7 @@ class Courier:
         for change in changes:
             if change.ended:
                 self._lasting.pop(change.key, None)
-            elif change.kind is not Kind.EVENT and len(self._lasting) < MOST_WAITING:
+            elif change.lasts and len(self._lasting) < MOST_WAITING:
                 self._lasting[change.key] = change
 
     def _count(self, *, sent: int = 0, lost: int = 0) -> None:
@@ -172,7 +172,7 @@ class Notifier:
         with self._lock:
             if change.ended:
                 self._lasting.pop(change.key, None)
-            elif change.kind is not Kind.EVENT:
+            elif change.lasts:
                 self._lasting[change.key] = change
             for courier in self._couriers.values():
                 courier.add(change)

@@ -33,9 +33,22 @@ _SYSTEM_ONLY = (
 )
 
 
-def unit(command: Sequence[str], *, system: bool) -> str:
-    """The text of gpudoctor.service, for the system or for a user's own services."""
-    hardening = (*_ANYWHERE, *_SYSTEM_ONLY) if system else _ANYWHERE
+# To end other users' processes takes root, and three of root's rights: to signal them, to read what
+# they inherited (environment, open files), and the folders in /proc that are theirs alone.
+_RECLAIMING = {
+    "DynamicUser=yes": "User=root",
+    "CapabilityBoundingSet=": "CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE CAP_DAC_READ_SEARCH",
+}
+
+
+def unit(command: Sequence[str], *, system: bool, reclaim: bool = False) -> str:
+    """The text of gpudoctor.service, for the system or for a user's own services.
+
+    With `reclaim` the service of the system may end the processes of all users.
+    """
+    hardening: tuple[str, ...] = (*_ANYWHERE, *_SYSTEM_ONLY) if system else _ANYWHERE
+    if reclaim:
+        hardening = tuple(_RECLAIMING.get(line, line) for line in hardening)
     lines = [
         "[Unit]",
         "Description=gpudoctor: GPU metrics and diagnoses",

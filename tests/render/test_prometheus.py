@@ -52,8 +52,9 @@ def full_view() -> View:
     )
     totals = Totals(7, {(uuid_of(0), 79): XidTotal(2, AT - 5)}, {(uuid_of(0), "pcie"): 0})
     own = OwnCost(
-        1.5, 30_000_000, 12, AT - 100, 0, {("webhook", "sent"): 3, ("webhook", "lost"): 1}
-    )
+        1.5, 30_000_000, 12, AT - 100, 0, {("webhook", "sent"): 3, ("webhook", "lost"): 1},
+        {("dry-run", "would_end"): 2, ("kill", "ended"): 1},
+    )  # fmt: skip
     return View(
         shot, True, totals, own, 5.0, process_rows=10, inspection=rich_inspection(), owners=owners,
         link_rows=True,

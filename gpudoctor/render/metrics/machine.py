@@ -216,6 +216,13 @@ SAMPLING = MetricGroup(
             ("target", "outcome"),
             lambda view: view.own.notified.items(),
         ),
+        Metric(
+            "gpudoctor_reclaim_acts_total",
+            "counter",
+            "Left-over processes that the reclaim policy ended, would have ended, or could not.",
+            ("mode", "result"),
+            lambda view: view.own.reclaimed.items(),
+        ),
         SERIES,
         single(
             "cpu_seconds_total",

@@ -43,7 +43,8 @@ class OwnCost:
     """What the daemon itself costs, as of the last sample. CPU time in seconds, memory in bytes.
 
     `unrecorded` counts what the flight recorder could not write; None where there is none.
-    `notified` has what was told to webhooks and commands, by (target, outcome).
+    `notified` has what was told to webhooks and commands, by (target, outcome), `reclaimed` what the
+    reclaim policy did, by (mode, result).
     """
 
     cpu_seconds: float | None = None
@@ -52,6 +53,7 @@ class OwnCost:
     started_at: float | None = None
     unrecorded: int | None = None
     notified: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    reclaimed: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
