@@ -157,7 +157,7 @@ def note(change: Change) -> Note | None:
         return None
     labels = dict(change.labels)
     where = _GPUS.fullmatch(labels.get("gpu") or labels.get("subject", ""))
-    name, pid = labels.get("check", ""), labels.get("pid")
+    name, pid = labels.get("check") or labels.get("mode", ""), labels.get("pid")
     text = change.summary.removeprefix(f"{name or kind}: ")
     return Note(
         change.at,

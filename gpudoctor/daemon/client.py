@@ -91,9 +91,11 @@ class Client:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 return _exchange(connection, self.path, target, time.monotonic() + timeout_s)
         except (ConnectionRefusedError, FileNotFoundError, PermissionError) as error:
-            raise NotForUsError(str(error)) from error
+            raise NotForUsError(error.strerror) from error
+        except TimeoutError as error:
+            raise NoAnswerError("it did not answer in time") from error
         except (OSError, ValueError) as error:
-            raise NoAnswerError(str(error) or type(error).__name__) from error
+            raise NoAnswerError(getattr(error, "strerror", None) or str(error)) from error
 
 
 def _exchange(
@@ -118,7 +120,7 @@ def _exchange(
 def _left(until: float) -> float:
     left = until - time.monotonic()
     if left <= 0:
-        raise TimeoutError("it did not answer in time")
+        raise TimeoutError
     return left
 
 
