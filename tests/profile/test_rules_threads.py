@@ -29,6 +29,7 @@ def test_one_thread_for_long_operators_on_many_cores_is_found():
     assert finding.id == "cpu.threads"
     assert "1 of 8 CPU cores" in finding.summary
     assert finding.gain_seconds == pytest.approx(0.8 * 10.1 * 7 / 8)
+    assert "torch.set_num_threads(8), or OMP_NUM_THREADS=8" in finding.fix.text
 
 
 @pytest.mark.parametrize("threads", [5, 8])

@@ -178,3 +178,33 @@ def test_a_line_that_is_in_two_functions_is_one_line():
     )
     (line,) = lines(samples)
     assert (line.source_line, line.total_seconds, line.self_seconds) == ("/a.py:3", 3.0, 3.0)
+
+
+def test_what_the_run_could_use_and_how_torch_was_set_is_kept(tmp_path):
+    gpu = {"index": 0, "name": "A100", "capability": [8, 0]}
+    settings = {"matmul_tf32": False, "conv_tf32": True, "cudnn_benchmark": True}
+    cpu = {"cores": 4, "quota": 2.5, "local_ranks": 2, "omp_num_threads": "1"}
+    held = {"file": "/a.py", "function": "main", "line": 3, "name": "kept", "device": "cuda"}
+    seen = load_profile(
+        session(
+            tmp_path,
+            torch=TORCH | settings | {"devices": [gpu]},
+            cpu=cpu,
+            held=[held | {"sizes": [[1, 2, 800], [2, 4, 1600]]}],
+        )
+    )
+    assert (seen.run.cpu_cores, seen.run.cpu_quota, seen.run.local_ranks) == (4, 2.5, 2)
+    assert (seen.torch.matmul_tf32, seen.torch.conv_tf32, seen.torch.cudnn_benchmark) == (
+        False,
+        True,
+        True,
+    )
+    assert seen.torch.devices[0].capability == (8, 0)
+    (kept,) = seen.held
+    assert (kept.name, kept.source_line, kept.sizes[1]) == ("main: kept", "/a.py:3", (2, 4, 1600))
+
+
+def test_a_session_from_before_says_nothing_of_them(tmp_path):
+    seen = load_profile(session(tmp_path, torch=TORCH))
+    assert (seen.run.cpu_cores, seen.run.cpu_quota, seen.torch.matmul_tf32) == (None, None, None)
+    assert seen.held == ()

@@ -68,14 +68,9 @@ def _too_few(profile: Profile, window: Window, have: int, cores: int) -> Iterato
             *_environment(run),
             *((f"but for {duration(waited)} no core was free even for that",) if crowded else ()),
         ),
-        fix=Fix(_more(run, cores)),
+        fix=Fix(f"Let torch use them: torch.set_num_threads({cores}), or OMP_NUM_THREADS={cores}."),
         sources=_SOURCES,
     )
-
-
-def _more(run: RunFacts, cores: int) -> str:
-    way = "unset OMP_NUM_THREADS" if run.omp_num_threads else "leave torch's own number"
-    return f"Let torch use the cores: torch.set_num_threads({cores}), or {way}."
 
 
 def _too_many(profile: Profile, window: Window, have: int, cpus: float) -> Iterator[ProfileFinding]:
