@@ -50,6 +50,13 @@ def direct() -> list[str]:
     return [_name(line) for line in project["dependencies"]]
 
 
+def optional() -> dict[str, str]:
+    """What an extra adds, with the extra's name; torch is the user's own."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].items()
+    return {_name(line): extra for extra, lines in extras for line in lines if extra != "torch"}
+
+
 def indirect() -> dict[str, set[str]]:
     """What those require in turn, each with those that require it."""
     first = direct()
@@ -57,15 +64,17 @@ def indirect() -> dict[str, set[str]]:
     waiting = list(first)
     while waiting:
         parent = waiting.pop()
-        for line in importlib.metadata.requires(parent) or ():
-            if not _applies(line):
-                continue
-            name = _name(line)
+        for name in requires(parent):
             if name not in needed and name not in first:
                 waiting.append(name)
             if name not in first:
                 needed.setdefault(name, set()).add(parent)
     return dict(sorted(needed.items()))
+
+
+def requires(package: str) -> list[str]:
+    """What an installed package requires on this platform, by name."""
+    return [_name(line) for line in importlib.metadata.requires(package) or () if _applies(line)]
 
 
 def _name(line: str) -> str:
@@ -100,6 +109,8 @@ def page() -> str:
     rows = [f"| {name} | {WHY[name]} | {licence(name)} |" for name in direct()]
     for name, parents in indirect().items():
         rows.append(f"| {name} | needed by {', '.join(sorted(parents))} | {licence(name)} |")
+    for name, extra in optional().items():
+        rows.append(f"| {name} | only with `gpudoctor[{extra}]` | {licence(name)} |")
     return _HEAD + "\n".join(rows) + "\n" + _TAIL
 
 
