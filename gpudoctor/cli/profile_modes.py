@@ -254,7 +254,7 @@ def show_ranks(folder: Path, out: Path | None, as_json: bool) -> None:
 
     seen = load_ranks(folder)
     if out is not None:
-        from gpudoctor.render.ranks import write_rank_reports
+        from gpudoctor.render.rank_files import write_rank_reports
 
         write_rank_reports(seen, out)
     if as_json:

@@ -109,6 +109,11 @@ def _finding(number: int, finding: ProfileFinding, cwd: str) -> Iterator[Text]:
         yield Text("   → ", style="green") + safe(finding.fix.text)
 
 
+def ended(how: str) -> str:
+    """How a run ended, in words."""
+    return _ENDS.get(how, how)
+
+
 def short(source_line: str | None, cwd: str) -> str:
     """A place in the code, relative to the run's folder where it lies below it."""
     if source_line is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -23,29 +24,37 @@ from gpudoctor.render.profile import facts, failed, short, verdict
 
 def html(profile: Profile, samples: SamplesSeen | None, timeline: Timeline | None = None) -> str:
     """The report as one HTML document."""
-    environment = Environment(
+    made = environment(lambda line: short(line, profile.run.cwd))
+    made.filters.update(
+        worker=cells,
+        workers=in_words,
+        given=given,
+        memory_words=memory_history.in_words,
+        memory_place=memory_history.place,
+    )
+    context = {**_context(profile, samples), **_modules(profile), "strips": strips(timeline)}
+    return made.get_template("profile.html").render(context)
+
+
+def environment(place: Callable[[str | None], str]) -> Environment:
+    """Where the templates and the filters that all of them use come from; `place` shortens a line's."""
+    made = Environment(
         loader=PackageLoader("gpudoctor.render"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         duration=units.duration,
         percent=units.percent,
         count=units.count,
         size=units.data_size,
         text=units.text,
         printable=units.printable,
-        worker=cells,
-        workers=in_words,
-        given=given,
-        memory_words=memory_history.in_words,
-        memory_place=memory_history.place,
-        short=lambda line: short(line, profile.run.cwd),
+        short=place,
     )
-    context = {**_context(profile, samples), **_modules(profile), "strips": strips(timeline)}
-    return environment.get_template("profile.html").render(context)
+    return made
 
 
 def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:
@@ -55,7 +64,7 @@ def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:
     return {
         "profile": profile,
         "program": units.printable(shlex.join(profile.run.program)),
-        "started": _moment(profile.run.started_at),
+        "started": moment(profile.run.started_at),
         "version": __version__,
         "facts": facts(profile),
         "headline": _headline(profile),
@@ -86,7 +95,8 @@ def _headline(profile: Profile) -> list[str]:
     return [] if failure is None else [units.printable(failure)]
 
 
-def _moment(at: float) -> str:
+def moment(at: float) -> str:
+    """A moment in UTC."""
     try:
         return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):  # no time that a clock could have shown

@@ -8,19 +8,17 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from gpudoctor.errors import GpuDoctorError
-from gpudoctor.model.codec import envelope, to_builtins
 from gpudoctor.model.finding import Severity
 from gpudoctor.model.ranks import RankFinding, RanksProfile, RankTime
 from gpudoctor.render.profile import gpu_line, short
-from gpudoctor.render.profile_files import write_reports
 from gpudoctor.render.profile_table import table, title
 from gpudoctor.render.text import safe
 from gpudoctor.units import count, duration, percent
 
+TITLES = ("RANK", "STEPS", "MEDIAN STEP", "STEP", "OWN", "COMMUNICATION", "EXPOSED", "SHARE")
 _MOST_FINDINGS = 4
 _STYLE = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
-_PHASES = ("data", "operators", "backward", "optimizer", "communication", "python")
+PHASES = ("data", "operators", "backward", "optimizer", "communication", "python")
 
 
 def report(seen: RanksProfile, folder: Path | None = None) -> Iterator[RenderableType]:
@@ -38,14 +36,12 @@ def report(seen: RanksProfile, folder: Path | None = None) -> Iterator[Renderabl
         yield safe(f"Note: {note}", "dim")
     if folder is not None:
         first = seen.ranks[0].rank
+        yield safe(f"Kept in {folder}: see report.html.", "dim")
         yield safe(f"One rank alone: gpudoctor profile --load {folder}/rank{first}", "dim")
 
 
 def _verdict(seen: RanksProfile) -> Iterator[Text]:
-    for time in seen.ranks:
-        if time.how in ("exception", "not started", "terminated"):
-            run = next(p.run for p, t in zip(seen.profiles, seen.ranks, strict=True) if t is time)
-            yield safe(f"Rank {time.rank}: {run.exception or time.how}"[:300], "red")
+    yield from failures(seen)
     if not seen.findings:
         yield Text("Nothing to complain about: the ranks keep pace.", style="green")
     for number, one in enumerate(seen.findings[:_MOST_FINDINGS], 1):
@@ -55,6 +51,13 @@ def _verdict(seen: RanksProfile) -> Iterator[Text]:
         yield Text(f"… and {more} more: see --json.", style="dim")
 
 
+def failures(seen: RanksProfile) -> Iterator[Text]:
+    """The ranks that an error or a signal ended, and which."""
+    for time, profile in zip(seen.ranks, seen.profiles, strict=True):
+        if time.how in ("exception", "not started", "terminated"):
+            yield safe(f"Rank {time.rank}: {profile.run.exception or time.how}"[:300], "red")
+
+
 def _finding(number: int, one: RankFinding, seen: RanksProfile) -> Iterator[Text]:
     finding = one.finding
     line = Text(f"{number}. ", style="bold") + safe(
@@ -62,7 +65,7 @@ def _finding(number: int, one: RankFinding, seen: RanksProfile) -> Iterator[Text
     )
     if finding.gain_seconds:
         line.append(f"  up to {duration(finding.gain_seconds)} to gain", style="green")
-    line.append(f"  ({_on(one.ranks, seen)})", style="dim")
+    line.append(f"  ({on(one.ranks, seen)})", style="dim")
     yield line
     where = (
         short(finding.source_line, seen.profiles[0].run.cwd) + ": " if finding.source_line else ""
@@ -73,52 +76,40 @@ def _finding(number: int, one: RankFinding, seen: RanksProfile) -> Iterator[Text
         yield Text("   → ", style="green") + safe(finding.fix.text)
 
 
-def _on(ranks: tuple[int, ...], seen: RanksProfile) -> str:
+def on(ranks: tuple[int, ...], seen: RanksProfile) -> str:
+    """The ranks in words."""
     if len(ranks) == len(seen.ranks) > 1:
         return "all ranks"
     return ("rank " if len(ranks) == 1 else "ranks ") + ", ".join(map(str, ranks))
 
 
 def _ranks(times: tuple[RankTime, ...]) -> RenderableType:
-    grid = table(
-        ("RANK", "STEPS", "MEDIAN STEP", "STEP", "OWN", "COMMUNICATION", "EXPOSED", "SHARE")
-    )
+    grid = table(TITLES)
     for one in times:
-        share = None
-        if one.exposed_seconds is not None and one.window_step_seconds:
-            share = one.exposed_seconds / one.window_step_seconds
-        grid.add_row(
-            str(one.rank),
-            count(one.steps),
-            duration(one.step_seconds),
-            duration(one.window_step_seconds),
-            duration(one.own_seconds),
-            duration(one.communication_seconds),
-            duration(one.exposed_seconds),
-            percent(share),
-        )
+        grid.add_row(*cells(one))
     return grid
+
+
+def cells(one: RankTime) -> tuple[str, ...]:
+    """A rank's cells under TITLES."""
+    share = None
+    if one.exposed_seconds is not None and one.window_step_seconds:
+        share = one.exposed_seconds / one.window_step_seconds
+    return (
+        str(one.rank),
+        count(one.steps),
+        duration(one.step_seconds),
+        duration(one.window_step_seconds),
+        duration(one.own_seconds),
+        duration(one.communication_seconds),
+        duration(one.exposed_seconds),
+        percent(share),
+    )
 
 
 def _phases(times: tuple[RankTime, ...]) -> RenderableType:
-    grid = table(("RANK", *(phase.upper() for phase in _PHASES)))
+    grid = table(("RANK", *(phase.upper() for phase in PHASES)))
     for one in times:
         phases = dict(one.phases)
-        grid.add_row(str(one.rank), *(duration(phases.get(phase)) for phase in _PHASES))
+        grid.add_row(str(one.rank), *(duration(phases.get(phase)) for phase in PHASES))
     return grid
-
-
-def write_rank_reports(seen: RanksProfile, folder: Path) -> None:
-    """Write profile.json into `folder`, and each rank's own reports into its folder.
-
-    Raises:
-        GpuDoctorError: the folder cannot be written.
-    """
-    for time, profile in zip(seen.ranks, seen.profiles, strict=True):
-        write_reports(profile, folder / f"rank{time.rank}", time.rank)
-    try:
-        body = envelope("gpudoctor.profile.ranks/1", to_builtins(seen))
-        (folder / "profile.json").unlink(missing_ok=True)
-        (folder / "profile.json").write_bytes(body)
-    except OSError as error:
-        raise GpuDoctorError(f"{folder} cannot be written", cause=error.strerror) from error
