@@ -37,7 +37,7 @@ def write_reports(profile: Profile, folder: Path, rank: int | None = None) -> No
         if rank is None:
             place_trace(folder, session, folder, f"{worker}_{session.pid}")
         else:
-            place_trace(folder, session, folder.parent, f"rank{rank}")
+            place_trace(folder, session, folder.parent, f"rank_{rank}")
     except OSError as error:
         raise GpuDoctorError(f"{folder} cannot be written", cause=error.strerror) from error
 

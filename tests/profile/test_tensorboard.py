@@ -85,4 +85,4 @@ def test_the_reports_of_ranks_put_their_traces_side_by_side(tmp_path):
         trace(one, [])
         write_reports(profile(), one, rank)
     names = sorted(path.name for path in (tmp_path / "tensorboard").iterdir())
-    assert [NAME.match(name).group(1) for name in names] == ["rank0", "rank1"]
+    assert [NAME.match(name).group(1) for name in names] == ["rank_0", "rank_1"]
