@@ -142,6 +142,7 @@ class AttachedFeed:
         self._publish(
             replace(
                 self.latest,
+                taken_at=time.time(),
                 monotonic=time.monotonic(),
                 devices=tuple(
                     replace(

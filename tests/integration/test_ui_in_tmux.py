@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.cli.serving import serving
 from tests.integration.terminal import GPUDOCTOR, Terminal
 from tests.nvml_sim.presets import FIRST_PID, eight_h100
 
@@ -174,3 +175,30 @@ def test_without_a_driver_the_reason_is_told_and_nothing_is_painted(tmp_path):
     with Terminal(GPUDOCTOR, env=env) as terminal:
         terminal.wait("left-with-3")
         assert "error: " in terminal.text()
+
+
+def test_a_running_daemon_is_the_source_until_it_is_gone(nvml_sim, tmp_path):
+    env = nvml_sim.env | {"GPUDOCTOR_SOCKET": str(tmp_path / "s")}
+    recorded = ("--history", str(tmp_path / "history.sqlite3"))
+    with serving("--interval", "0.5", *recorded, root=(), env=env) as daemon:
+        daemon.wait_for("gpudoctor_gpu_up{")
+        # Without the library the driver cannot be opened: all that is seen comes from the daemon.
+        with Terminal(GPUDOCTOR, env={**env, "LD_LIBRARY_PATH": ""}) as terminal:
+            terminal.wait("via daemon")
+            terminal.wait(lambda text: "48%" in row_of(text, 0))
+            daemon.process.kill()
+            terminal.wait(lambda text: "stale" in row_of(text, 0), 20)
+            assert "via daemon" not in terminal.lines()[0]
+            terminal.type("q")
+            terminal.wait("left-with-0")
+    with serving("--interval", "0.5", *recorded, root=(), env=env) as daemon:
+        daemon.wait_for("gpudoctor_gpu_up{")
+        with Terminal(GPUDOCTOR, env=env) as terminal:
+            terminal.wait("via daemon")
+            daemon.process.kill()
+            terminal.wait(lambda text: "via daemon" not in text, 20)
+            nvml_sim.machine.gpus[0]["utilization.gpu"] = 3
+            nvml_sim.save()
+            terminal.wait(lambda text: "3%" in row_of(text, 0), 20)
+            terminal.type("q")
+            terminal.wait("left-with-0")
