@@ -32,6 +32,7 @@ ROOT_OPTIONS: tuple[RootOption, ...] = (
     RootOption("--replay", "FILE", "Show a recording made with `gpudoctor record`."),
     RootOption("--config", "FILE", "Read settings from FILE."),
     RootOption("--once", "", "Print one text overview and exit, even on a terminal."),
+    RootOption("--read-only", "", "Offer nothing that acts, runs a script or writes a file."),
     RootOption("--ascii", "", "Draw with plain ASCII characters only."),
     RootOption("--no-daemon", "", "Ask the driver, even where `gpudoctor serve` runs."),
     RootOption("--version", "", "Show the version and exit."),
@@ -74,6 +75,7 @@ COMMANDS: tuple[Command, ...] = (
         "profile", "gpudoctor.cli.profile:profile", "Run a script once and say where its time goes."
     ),
     Command("bench", "gpudoctor.cli.bench:bench", "Measure cuDNN's modes, or a script's settings."),
+    Command("web", "gpudoctor.cli.web:web", "Show the terminal UI in a browser, read-only."),
     Command(
         "serve", "gpudoctor.cli.serve:serve", "Run the daemon: Prometheus metrics and a JSON API."
     ),

@@ -94,6 +94,7 @@ def gpudoctor(
             once=look["once"],
             ascii_only=look["ascii"],
             no_daemon=look["no_daemon"],
+            read_only=look["read_only"],
         )
         ctx.exit(shown)
 

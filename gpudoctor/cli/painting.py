@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
     from gpudoctor.tui.look import Look
 
 
+def in_browser() -> bool:
+    """Whether a browser, by way of `gpudoctor web`, is the terminal."""
+    return os.environ.get("TEXTUAL_DRIVER", "").startswith("textual.drivers.web_driver:")
+
+
 def paint_on_stdout() -> None:
     """Keep warnings off the screen, and paint on it even where stderr goes to a file."""
     logging.getLogger("gpudoctor").addHandler(logging.NullHandler())
-    if not sys.stderr.isatty():
+    if not in_browser() and not sys.stderr.isatty():
         # Textual paints on stderr; where that goes to a file, the terminal is behind stdout.
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
 

@@ -14,7 +14,7 @@ import click
 
 from gpudoctor import config as settings_file
 from gpudoctor.cli.feeds import Source, attached, direct, sampler_of
-from gpudoctor.cli.painting import kept, paint, paint_on_stdout
+from gpudoctor.cli.painting import in_browser, kept, paint, paint_on_stdout
 from gpudoctor.cli.sources import Machine, open_machine
 from gpudoctor.config import Settings
 from gpudoctor.nvml.api import NvmlUnavailableError
@@ -46,6 +46,7 @@ def top(
     once: bool = False,
     ascii_only: bool = False,
     no_daemon: bool = False,
+    read_only: bool = False,
 ) -> int:
     """Show the machine until the user has seen enough; the exit code.
 
@@ -53,18 +54,19 @@ def top(
         NvmlUnavailableError: no driver, and no simulated machine was allowed in its place.
     """
     settings = settings_file.load(Path(config) if config else None)
-    plain = ascii_only or not speaks_unicode(sys.stdout.encoding)
-    live = not once and sys.stdout.isatty() and sys.stdin.isatty()
+    browser = in_browser()
+    plain = ascii_only or not (browser or speaks_unicode(sys.stdout.encoding))
+    live = not once and (browser or (sys.stdout.isatty() and sys.stdin.isatty()))
     with ExitStack() as stack:
         if live and not (demo or replay or no_daemon):
             daemon = attached(stack, settings)
             if daemon is not None:
-                return _live(daemon, settings, plain)
+                return _live(daemon, settings, plain, read_only)
         machine = _machine(stack, demo, replay)
         sampler = sampler_of(machine, settings)
         if not live:
             return _print(sampler, glyphs(plain))
-        return _live(direct(machine, sampler), settings, plain)
+        return _live(direct(machine, sampler), settings, plain, read_only)
 
 
 def _machine(stack: ExitStack, demo: bool, replay: str | None) -> Machine:
@@ -97,7 +99,7 @@ def _coloured(text: str, level: Level) -> str:
     return click.style(text, **_STYLES[level])
 
 
-def _live(source: Source, settings: Settings, plain: bool) -> int:
+def _live(source: Source, settings: Settings, plain: bool, read_only: bool) -> int:
     paint_on_stdout()
     fleet = _fleet(settings)
     # The first look is taken while the UI is still being imported.
@@ -120,11 +122,12 @@ def _live(source: Source, settings: Settings, plain: bool) -> int:
             attached=source.attached,
             look=look,
             complaint=complaint,
+            read_only=read_only,
         )
         watch.start()
         # A look round on a simulated or recorded machine changes nothing for the next time.
         try:
-            return paint(app, settings.tui, keep=source.source == "nvml")
+            return paint(app, settings.tui, keep=source.source == "nvml" and not read_only)
         finally:
             _end(app.errands)
     finally:

@@ -61,8 +61,10 @@ class GpuDoctorApp(BaseApp):
         attached: Callable[[], bool] = lambda: False,
         look: Look = Look(),  # noqa: B008 - it never changes
         complaint: str = "",
+        read_only: bool = False,
     ) -> None:
         super().__init__(theme, set_, look, complaint)
+        self.read_only = read_only
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.paused = False
@@ -195,7 +197,9 @@ class GpuDoctorApp(BaseApp):
             self.push_screen(FleetScreen(self._fleet()))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Many machines are offered only where a Prometheus was named."""
+        """Many machines are offered only where a Prometheus was named, scripts not read-only."""
+        if action in ("profiles", "benches"):
+            return not self.read_only
         return action != "fleet" or self._fleet is not None
 
     def action_profiles(self) -> None:

@@ -23,6 +23,7 @@ from gpudoctor.tui.screens.sheet import Sheet
 from gpudoctor.tui.widgets.styling import glyphs_of
 
 _WIDEST_TITLE = 60
+WATCHED_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Act:
 ACTS = (
     Act("x", "explain", "why it is, or is not, left over"),
     Act("s", "stacks", "where its Python threads are (py-spy)"),
+    Act("r", "profile", f"watch it for {WATCHED_S} s, and say what holds it up", parked=False),
     Act("c", "empty cache", "torch gives back what it keeps cached", parked=False),
     Act("p", "park", "its GPU memory to the host's, and it waits", single=False, parked=False),
     Act("u", "unpark", "back to its GPUs", single=False, parked=True),
@@ -114,11 +116,17 @@ def perform(screen: LiveScreen, rows: Sequence[GpuProcess], key: str | None) -> 
         screen.app.push_screen(Sheet("Explain", words))
     elif (why := _refused(doctor)) is not None:
         screen.app.notify(why, severity="warning", markup=False)
+    elif key == "r":
+        from gpudoctor.tui.screens.watch import WatchScreen
+
+        screen.app.push_screen(WatchScreen(row=rows[0]))
     else:
         screen.app.push_screen(DeedScreen(_deed(doctor, rows, key)))
 
 
 def _refused(doctor: Doctor) -> str | None:
+    if doctor.read_only:
+        return "Nothing is done: this screen is read-only."
     if doctor.snapshot is None or doctor.snapshot.source == "nvml":
         return None
     what = "simulated" if doctor.snapshot.simulated else "a recording"

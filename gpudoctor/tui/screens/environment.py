@@ -183,6 +183,9 @@ class EnvironmentScreen(LiveScreen):
 
     def action_save(self) -> None:
         """Write the whole report to a file that can be pasted into an issue."""
+        if self.doctor.read_only:
+            self._stand("nothing is saved: this screen is read-only")
+            return
         examined = self._examined
         if examined is not None:
             folder = self._folder or Path.cwd()

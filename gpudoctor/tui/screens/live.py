@@ -26,6 +26,7 @@ class Doctor(Protocol):
     verdicts: Verdicts
     see: Callable[[], Snapshot]
     look: Look
+    read_only: bool
 
     @property
     def note(self) -> str:
