@@ -88,6 +88,8 @@ def _window(
     seen = session.window
     if seen.state != "done" or seen.trace is None:
         return None, (), _why_no_window(session)
+    if seen.steps < 1:
+        return None, (), "No operators: the script ended in the first step that was profiled."
     called = read_modules(folder) if seen.modules is not None else None
     try:
         trace = read_trace(folder / Path(seen.trace).name, session.pid, seen.ended_at_ns)
@@ -164,13 +166,24 @@ def _notes(session: Session) -> list[str]:
     if session.wall_seconds > _LONG_ENOUGH and waited >= _BUSY_MACHINE * session.wall_seconds:
         notes.append(
             f"The machine was busy: the main thread waited {duration(waited)} for a CPU, so times are "
-            "longer than on an idle machine."
+            "longer than on an idle machine." + _crowded(session)
         )
     if session.ended.how == "running":
         notes.append(
             "The process was gone before it could say how it ended; its last seconds are missing."
         )
     return notes
+
+
+def _crowded(session: Session) -> str:
+    threads = session.torch.threads if session.torch is not None else None
+    if threads is None or threads < 2 or session.cpus is None:
+        return ""
+    # Measured on two CPUs that seven others want: 5 (long operators) to 30 times as slow as one thread.
+    return (
+        f" torch's {threads} threads also wait for the slowest of them at every operator; on a machine that "
+        "stays busy, fewer (OMP_NUM_THREADS) can be faster."
+    )
 
 
 def line_of(site: Site) -> str | None:

@@ -208,3 +208,16 @@ def test_a_session_from_before_says_nothing_of_them(tmp_path):
     seen = load_profile(session(tmp_path, torch=TORCH))
     assert (seen.run.cpu_cores, seen.run.cpu_quota, seen.torch.matmul_tf32) == (None, None, None)
     assert seen.held == ()
+
+
+def note_of_a_busy_machine(tmp_path, threads):
+    seen = load_profile(
+        session(tmp_path, torch=TORCH | {"threads": threads}, cpu_wait_seconds=1.0, cpus=2)
+    )
+    (note,) = (note for note in seen.notes if "busy" in note)
+    return note
+
+
+def test_on_a_busy_machine_several_threads_are_said_to_wait_for_each_other(tmp_path):
+    assert "torch's 2 threads also wait" in note_of_a_busy_machine(tmp_path / "a", 2)
+    assert "threads" not in note_of_a_busy_machine(tmp_path / "b", 1)
