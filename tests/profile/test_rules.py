@@ -48,8 +48,8 @@ def test_a_starved_step_names_the_line_of_the_dataset():
     assert finding.fix.text.startswith("Make this line cheaper first")
 
 
-def on_cpus(cpus, others):
-    run = replace(RUN, cpus=cpus, main_cpu_seconds=10.1, cpu_seconds=10.1 + others)
+def on_cpus(cpus, others, quota=None):
+    run = replace(RUN, cpus=cpus, cpu_quota=quota, main_cpu_seconds=10.1, cpu_seconds=10.1 + others)
     (finding,) = findings(profile(loaders=(LOADER,), run=run))
     return finding
 
@@ -59,6 +59,12 @@ def test_workers_gain_no_more_than_the_cpus_at_hand_allow():
     assert on_cpus(2, others=6.0).gain_seconds == pytest.approx(10.1 - 16.1 / 2)
     assert on_cpus(2, others=10.1).gain_seconds is None
     assert "2 CPUs" in on_cpus(2, others=6.0).fix.text
+
+
+def test_workers_gain_no_more_than_the_control_group_allows():
+    assert on_cpus(64, others=6.0, quota=2.5).gain_seconds == pytest.approx(10.1 - 16.1 / 2)
+    assert "2 CPUs" in on_cpus(64, others=6.0, quota=2.5).fix.text
+    assert "num_workers" not in on_cpus(64, others=0.0, quota=0.5).fix.text
 
 
 def test_on_one_cpu_workers_are_not_advised():

@@ -8,7 +8,7 @@ from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import LineTime, LoaderTime, Profile, ProfileFinding
 from gpudoctor.profile.rules import workers
 from gpudoctor.profile.rules.registry import rule
-from gpudoctor.profile.rules.shares import costliest, gpu_is_busy, loop_seconds
+from gpudoctor.profile.rules.shares import costliest, cpus_at_hand, gpu_is_busy, loop_seconds
 from gpudoctor.units import count, duration, percent
 
 STARVED = 0.10
@@ -75,16 +75,17 @@ def _gain(profile: Profile, loader: LoaderTime, slow: LineTime | None) -> float 
 def _hidden(profile: Profile, loader: LoaderTime) -> float | None:
     """The most of the wait that more workers can take over on the CPUs at hand; None: unknown."""
     run, loop = profile.run, loop_seconds(profile)
-    if run.cpus is None or run.cpu_seconds is None or run.main_cpu_seconds is None:
+    cpus = cpus_at_hand(run)
+    if cpus is None or run.cpu_seconds is None or run.main_cpu_seconds is None:
         return None
     # Other threads, such as torch's, already use cores that workers would compete for.
     used = min(loop, run.main_cpu_seconds) + max(0.0, run.cpu_seconds - run.main_cpu_seconds)
     used += sum(one.cpu_seconds for one in loader.workers)
-    return max(0.0, min(loader.wait_seconds, loop - used / run.cpus))
+    return max(0.0, min(loader.wait_seconds, loop - used / cpus))
 
 
 def _advice(profile: Profile, loader: LoaderTime, slow: LineTime | None) -> str:
-    cpus = profile.run.cpus
+    cpus = cpus_at_hand(profile.run)
     have = "" if cpus is None else f" (the script may use {count(cpus)} {_plural(cpus, 'CPU')})"
     if loader.workers:
         return workers.advice(loader, have)

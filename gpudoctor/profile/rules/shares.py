@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
-from gpudoctor.model.profile import LineTime, Profile, Window
+from gpudoctor.model.profile import LineTime, Profile, RunFacts, Window
 
 # Above this share of a busy GPU no bottleneck is named: measured, healthy training keeps it at 0.97.
 BUSY_ENOUGH = 0.8
@@ -43,3 +44,10 @@ def line_with(profile: Profile, pattern: re.Pattern[str]) -> LineTime | None:
     """The line of the step that took most of those whose text has `pattern`."""
     found = [line for line in profile.lines if line.phase == "step" and pattern.search(line.text)]
     return max(found, key=lambda line: line.total_seconds, default=None)
+
+
+def cpus_at_hand(run: RunFacts) -> int | None:
+    """Whole CPUs that the process may use: those it may run on, or fewer by its control group's quota."""
+    if run.cpus is None or run.cpu_quota is None:
+        return run.cpus
+    return max(1, min(run.cpus, math.floor(run.cpu_quota)))
