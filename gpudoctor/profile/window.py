@@ -38,8 +38,8 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
         busy = merged([*loader, *optimizer, *backward, *_spans(free)])
         talk = waits(trace)
         spent["communication"] = _covered(talk) - overlap(talk, busy) * _US
-    # What the hooks on modules took is not the script's.
-    seconds = max(0.0, seen.seconds - seen.hook_seconds)
+    # What the hooks on modules took is not the script's; those that ran in a backward are part of it.
+    seconds = min(seen.seconds, max(seen.seconds - seen.hook_seconds, sum(spent.values())))
     python = max(0.0, seconds - sum(spent.values()))
     return Window(
         first_step=seen.first_step,

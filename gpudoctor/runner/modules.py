@@ -70,6 +70,8 @@ class ModuleWatch:
             self._why = "this torch has no hooks that see a forward which fails"
             return
         self._handles = [after, module.register_module_forward_pre_hook(self._before)]
+        # Before all others: one of them may end a step, or the window.
+        module._global_forward_hooks.move_to_end(after.id, last=False)
 
     def step(self) -> None:
         """Between two steps no module of the main thread runs: forget what never came to its end."""

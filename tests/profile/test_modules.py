@@ -195,3 +195,18 @@ def test_modules_outlive_a_trace_that_is_cut_off(tmp_path):
     seen = loaded(tmp_path, modules="modules.json")
     assert seen.window is None
     assert len(seen.modules) == 3
+
+
+def test_a_window_in_which_no_step_ended_is_none_and_says_so(tmp_path):
+    trace(tmp_path, FORWARD)
+    seen = loaded(tmp_path, steps=0)
+    assert (seen.window, seen.modules) == (None, ())
+    assert "No operators: the script ended in the first step that was profiled." in seen.notes
+
+
+def test_hooks_that_ran_in_the_backward_leave_no_phase_above_the_window(tmp_path):
+    events = [event("autograd::engine::evaluate_function: A", 0, 900_000)]
+    trace(tmp_path, events)
+    window = loaded(tmp_path, hook_seconds=0.25).window
+    assert window.seconds == pytest.approx(0.9)
+    assert sum(phase.seconds for phase in window.phases) == pytest.approx(0.9)

@@ -172,6 +172,31 @@ def interrupted():
     return watch(run, 2)[1]
 
 
+def inside_a_hook():
+    """A window that is driven by a hook on modules, as that of a script without an optimizer."""
+    watcher, module = ModuleWatch(str(folder)), nn.Sequential(nn.Linear(8, 8))
+    ended = []
+
+    def after(one, args, output):
+        if one is not module:
+            return
+        ended.append(one)
+        if len(ended) == 1:
+            watcher.open()
+        elif len(ended) < 4:
+            watcher.step()
+        else:
+            watcher.close()
+            watcher.write()
+
+    handle = nn.modules.module.register_module_forward_hook(after)
+    for _ in range(6):
+        module(torch.ones(2, 8))
+    handle.remove()
+    rows = json.loads((folder / "modules.json").read_text())["modules"]
+    return {f"{row['root']}:{row['name']}": row for row in rows}
+
+
 found["results"] = results()
 found["failing"] = failing()
 again = Again()
@@ -179,6 +204,7 @@ found["recursive"] = watch(lambda: again(torch.ones(2)))[1]
 found["threads"] = threads()
 found["references"] = references()
 found["unusual"] = unusual()
+found["inside"] = inside_a_hook()
 found["interrupted"] = interrupted()
 found["dynamic"] = watch(lambda: [nn.Sequential(nn.Linear(8, 8))(torch.ones(1, 8)) for _ in "abc"])[
     1

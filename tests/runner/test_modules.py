@@ -102,6 +102,10 @@ def test_a_call_that_was_interrupted_is_nobodys_caller(found):
     assert calls(found["interrupted"]) == {"Slow:": 1, "Linear:": 1}
 
 
+def test_a_window_that_a_modules_hook_ends_has_the_call_that_ended_it(found):
+    assert calls(found["inside"]) == {"Sequential:": 3, "Sequential:0": 3}
+
+
 def test_modules_made_anew_each_time_share_a_row(found):
     assert calls(found["dynamic"]) == {"Sequential:": 3, "Sequential:0": 3}
 
