@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import signal
 import time
@@ -113,3 +114,23 @@ def test_a_driver_that_comes_later_is_waited_for(nvml_sim):
         nvml_sim.machine.driver_back()
         daemon.wait_for("gpudoctor_gpu_up{")
         assert daemon.end()[0] == 0
+
+
+def test_time_held_down_single_links_unlisted_memory_and_the_installed_torch_are_told(nvml_sim):
+    gpu = nvml_sim.machine.gpus[3]
+    gpu.update({"violation.0": 2_500_000_000, "violation.hw_thermal": 8_000_000_000})
+    gpu.memory_used = 9 << 30
+    gpu.processes.clear()
+    nvml_sim.save()
+    options = (*FAST, "--inspect", "1", "--nvlink-links")
+    with serving(*options, root=(), env=nvml_sim.env) as running:
+        text = running.wait_for("gpudoctor_environment_info{")
+    here = f'uuid="{uuid(nvml_sim, 3)}"'
+    held = "gpudoctor_gpu_clock_event_seconds_total"
+    assert f'{held}{{{here},reason="sw_power_cap"}} 2.5\n' in text
+    assert f'{held}{{{here},reason="hw_thermal_slowdown"}} 8.0\n' in text
+    assert f'{held}{{{here},reason="thermal"' not in text
+    assert f"gpudoctor_gpu_unlisted_memory_bytes{{{here}}} {9 << 30}\n" in text
+    assert len(series_of(text, "gpudoctor_gpu_nvlink_link_transmit_bytes_total")) == 8 * 18
+    [line] = series_of(text, "gpudoctor_environment_info")
+    assert f'python="{platform.python_version()}"' in line
