@@ -34,6 +34,8 @@ PICTURES: dict[str, tuple[int, int, Way]] = {
     "act": (120, 36, scenes.question),
     "explain": (120, 36, ("down",) * 6 + ("x",)),
     "environment": (120, 36, scenes.environment),
+    "profiles": (120, 30, scenes.profiles),
+    "bench-result": (120, 30, scenes.bench_result),
     "visible": (120, 36, ("v", *"5,2,7,x")),
     "device": (150, 48, ("shift+tab", *["down"] * 6, "enter")),
 }

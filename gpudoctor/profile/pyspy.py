@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from gpudoctor.profile.session import SamplesSeen, ThreadSeen
 
 RATE_HZ = 100
-_PROCESS = re.compile(r'process (\d+):"(.*?)";(?=process \d+:"|thread \()')
+_PROCESS = re.compile(r'process (\d+):"(.*?)";(?=process \d+:"|thread \()', re.DOTALL)
+# A command line, such as that of `python -c`, may have several lines.
+_RECORD = re.compile(r"((?s:.*?)thread \(\d+\)[^\n]*) (\d+)(?:\n|\Z)")
+_BETWEEN = re.compile(r'\n(?=process \d+:"|thread \()')
 _THREAD = re.compile(r"thread \((\d+)\)(?:: ([^;]*))?(?:;|$)")
 _FRAME = re.compile(r"^(.*) \((.*?)(?::(\d+))?\)$")
 _LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python3\.\d+/|^<")
@@ -48,16 +51,21 @@ class Stack:
 
 def parse(text: str) -> list[Stack]:
     """The stacks of a raw recording; lines that are none are left out."""
-    return [stack for line in text.splitlines() if (stack := _stack(line)) is not None]
+    return [
+        stack for line in _BETWEEN.split(text.rstrip("\n")) if (stack := _stack(line)) is not None
+    ]
 
 
 def _stack(line: str) -> Stack | None:
-    whole, _, count = line.rpartition(" ")
+    record = _RECORD.match(line)
+    if record is None:
+        return None
+    whole, count = record[1], record[2]
     at, pid, process = 0, 0, ""
     while found := _PROCESS.match(whole, at):
         pid, process, at = int(found[1]), found[2], found.end()
     thread = _THREAD.match(whole, at)
-    if thread is None or not count.isdigit():
+    if thread is None:
         return None
     frames = [_frame(part) for part in whole[thread.end() :].split(";") if part]
     return Stack(

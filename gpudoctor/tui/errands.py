@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+from typing import IO, Protocol
 
 # Runs in the child: the kernel interrupts it when the thread that started it is gone.
 _ENTRY = """
@@ -216,3 +216,9 @@ class Errands:
             for one in running:
                 one.stop()
                 one.wait(2 * _AFTER_TERM_S)
+
+
+class HasErrands(Protocol):
+    """An application that runs errands, and ends them when it ends."""
+
+    errands: Errands

@@ -70,3 +70,13 @@ def test_idle_threads_and_worker_processes_are_asked_for():
     asked = command("py-spy", 7, 2.4, "out")
     assert {"--idle", "--subprocesses", "--full-filenames"} <= set(asked)
     assert asked[asked.index("--duration") + 1] == "2"
+
+
+def test_a_command_of_several_lines_is_one_process():
+    raw = (
+        'process 7:"python -c \nimport time\ncounts()";thread (7);<module> (<string>:5) 199\n'
+        'process 7:"python -c \nimport time\ncounts()";thread (8);work (a.py:1) 2\n'
+    )
+    first, second = parse(raw)
+    assert (first.pid, first.count, first.is_main) == (7, 199, True)
+    assert (second.thread, second.frames) == (8, (("work", "a.py", 1),))

@@ -9,12 +9,18 @@ import pytest
 from textual.binding import Binding
 
 from gpudoctor.tui.screens.acts import ACTS, ActsScreen
-from gpudoctor.tui.screens.deed import DeedScreen
+from gpudoctor.tui.screens.benches import BenchResultScreen, BenchScreen
+from gpudoctor.tui.screens.deed import AskScreen
 from gpudoctor.tui.screens.environment import EnvironmentScreen
 from gpudoctor.tui.screens.events import EventsScreen
 from gpudoctor.tui.screens.facts import FactsScreen
+from gpudoctor.tui.screens.files import FileScreen
+from gpudoctor.tui.screens.form import FormScreen
 from gpudoctor.tui.screens.help import key_lines
 from gpudoctor.tui.screens.process import ProcessScreen
+from gpudoctor.tui.screens.profiles import ProfileScreen
+from gpudoctor.tui.screens.report import ReportScreen
+from gpudoctor.tui.screens.run import RunScreen
 from gpudoctor.tui.screens.visible import VisibleScreen
 from tests.tui.screen import text, until
 from tests.tui.test_details import opened
@@ -44,11 +50,18 @@ async def test_the_table_of_keys_is_that_of_the_overview(app):
     "screen",
     [
         ActsScreen,
-        DeedScreen,
+        BenchResultScreen,
+        BenchScreen,
+        AskScreen,
         EnvironmentScreen,
         EventsScreen,
         FactsScreen,
+        FileScreen,
+        FormScreen,
         ProcessScreen,
+        ProfileScreen,
+        ReportScreen,
+        RunScreen,
         VisibleScreen,
     ],
     ids=lambda screen: screen.__name__,

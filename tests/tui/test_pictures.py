@@ -128,6 +128,11 @@ SCENES = {
     "answer": scenes.answer,
     "environment": scenes.environment,
     "visible": ("v", *"5,2,7,x"),
+    "parked": scenes.parked,
+    "profiles": scenes.profiles,
+    "running": scenes.running,
+    "benches": scenes.benches,
+    "bench-result": scenes.bench_result,
 }
 
 
@@ -138,7 +143,9 @@ def test_acts_findings_and_the_cuda_map(snap_compare, name, size):
     assert snap_compare(demo(), terminal_size=size, **_way(SCENES[name]))
 
 
-@pytest.mark.parametrize("name", ["answer", "environment", "visible"])
+@pytest.mark.parametrize(
+    "name", ["answer", "environment", "visible", "profiles", "running", "bench-result"]
+)
 @pytest.mark.parametrize("look", ["light", "contrast", "ascii"])
 @pytest.mark.usefixtures("_no_variables")
 def test_they_look_right_in_other_themes_and_in_ascii(snap_compare, name, look):

@@ -90,7 +90,7 @@ class BenchScreen(FormScreen):
         """Show what was measured then."""
         self.app.push_screen(BenchResultScreen(Path(event.key)))
 
-    def action_open(self) -> None:
+    def action_page(self) -> None:
         """Open the report of the benchmark under the cursor as HTML."""
         one = self.chosen()
         if one is not None:
@@ -112,8 +112,8 @@ class BenchResultScreen(LiveScreen):
     AUTO_FOCUS = "#results"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "app.pop_screen", "Back", key_display="Esc"),
-        Binding("o", "open", "Open as HTML"),
-        Binding("tab", "app.focus_next", "Next part", key_display="Tab"),
+        Binding("o", "page", "HTML page"),
+        Binding("tab", "app.focus_next", "Next part", show=False),
     ]
 
     def __init__(self, folder: Path, report: BenchReport | None = None) -> None:
@@ -165,6 +165,6 @@ class BenchResultScreen(LiveScreen):
         """Give the keys to the details."""
         self.query_one("#report").focus()
 
-    def action_open(self) -> None:
+    def action_page(self) -> None:
         """Open the report as HTML."""
         open_page(self.app, self._folder / "report.html")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -17,31 +18,30 @@ _ASK = "Enter or y: do it · Esc or n: leave it"
 _BACK = "Esc goes back"
 
 
-class DeedScreen(Sheet):
-    """Nothing is done before the question was answered; everything is done outside of this thread."""
+class AskScreen(Sheet):
+    """Finds out what would be done, in the background, and asks. Subclasses say what a yes does."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,y", "agree", "Do it"),
         Binding("escape,n,q", "leave", "Leave it"),
     ]
 
-    def __init__(self, deed: Deed) -> None:
-        super().__init__(deed.title, (line("Looking …", Level.DIM),), _BACK)
-        self._deed = deed
+    def __init__(self, title: str, prepare: Callable[[], tuple[Words, ...]]) -> None:
+        super().__init__(title, (line("Looking …", Level.DIM),), _BACK)
+        self._prepare = prepare
         self._plan: tuple[Words, ...] = ()
         self._state = "looking"
 
     def on_mount(self) -> None:
         """Find out what would be done."""
         super().on_mount()
-        apart(self.app, self._deed.prepare, self._prepared)
+        apart(self.app, self._prepare, self._prepared)
 
     def _prepared(self, came: tuple[Words, ...] | GpuDoctorError) -> None:
         if not self.is_attached:
             return
         if isinstance(came, GpuDoctorError):
-            self._state = "over"
-            self.tell(failure(came), _BACK)
+            self.refuse(came)
             return
         self._state, self._plan = "asking", came
         self.tell(came, _ASK)
@@ -52,11 +52,32 @@ class DeedScreen(Sheet):
             self.dismiss(None)
         elif self._state == "asking":
             self._state = "doing"
-            self.tell(
-                (*self._plan, line(""), line("Working …", Level.NOTICE)),
-                "Esc closes this; the work goes on",
-            )
-            apart(self.app, self._deed.do, self._ended)
+            self.agreed()
+
+    def agreed(self) -> None:
+        """What a yes does."""
+        raise TypeError(f"{type(self).__name__} does nothing")
+
+    def refuse(self, error: GpuDoctorError) -> None:
+        """Say why it cannot be done."""
+        self._state = "over"
+        self.tell(failure(error), _BACK)
+
+
+class DeedScreen(AskScreen):
+    """Nothing is done before the question was answered; everything is done outside of this thread."""
+
+    def __init__(self, deed: Deed) -> None:
+        super().__init__(deed.title, deed.prepare)
+        self._deed = deed
+
+    def agreed(self) -> None:
+        """Do it."""
+        self.tell(
+            (*self._plan, line(""), line("Working …", Level.NOTICE)),
+            "Esc closes this; the work goes on",
+        )
+        apart(self.app, self._deed.do, self._ended)
 
     def _ended(self, came: Done | GpuDoctorError) -> None:
         self._state = "over"

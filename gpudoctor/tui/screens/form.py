@@ -10,7 +10,7 @@ from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Label
 
 from gpudoctor import units
@@ -19,7 +19,7 @@ from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.cells import NOTHING, Cell, Level, Row, cell
 from gpudoctor.present.columns import Column
 from gpudoctor.present.host import title_cells
-from gpudoctor.tui.errands import Errands
+from gpudoctor.tui.errands import Errands, HasErrands
 from gpudoctor.tui.looking import apart
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.sessions import Kept
@@ -46,7 +46,7 @@ class FormScreen(LiveScreen):
         Binding("up", "app.focus_previous", "Field before", show=False),
         Binding("f2", "browse", "Choose a file", key_display="F2"),
         Binding("f5", "run", "Run", key_display="F5"),
-        Binding("o", "open", "Open as HTML"),
+        Binding("o", "page", "HTML page"),
     ]
 
     def __init__(self) -> None:
@@ -57,10 +57,11 @@ class FormScreen(LiveScreen):
     def compose(self) -> ComposeResult:
         """Title, fields, what there is to say, earlier runs."""
         yield Lines(spread=True, dom_id="title")
-        for name, label, hint in self.FIELDS:
-            with Horizontal(classes="variable"):
-                yield Label(f"{label:<21}")
-                yield Input(placeholder=hint, id=name, compact=True)
+        with Vertical(id="form"):
+            for name, label, hint in self.FIELDS:
+                with Horizontal(classes="variable"):
+                    yield Label(f"{label:<21}")
+                    yield Input(placeholder=hint, id=name, compact=True)
         yield Lines(dom_id="standing")
         yield Grid(COLUMNS, empty=self.NOTHING_YET, dom_id="kept-runs")
         yield KeyBar()
@@ -96,7 +97,7 @@ class FormScreen(LiveScreen):
     @property
     def errands(self) -> Errands:
         """What the application has under way."""
-        return cast("_HasErrands", self.app).errands
+        return cast(HasErrands, self.app).errands
 
     def value(self, name: str) -> str:
         """What stands in a field."""
@@ -212,10 +213,6 @@ class FormScreen(LiveScreen):
         if not path.exists():
             raise GpuDoctorError(f"there is no script {named}", cause=f"seen from {Path.cwd()}")
         return str(path)
-
-
-class _HasErrands:
-    errands: Errands
 
 
 def names(kept: Iterable[Kept]) -> list[str]:

@@ -30,8 +30,8 @@ class ProfileScreen(FormScreen):
     )
     NOTHING_YET = "No profile yet."
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "tag", "Tag"),
-        Binding("d", "diff", "Compare the two tagged"),
+        Binding("space", "tag", "Tag", key_display="Space"),
+        Binding("d", "diff", "Compare"),
     ]
 
     def about(self) -> str:
@@ -49,8 +49,8 @@ class ProfileScreen(FormScreen):
         options = ["--json", "--out", str(folder)]
         if python := self.value("python"):
             options += ["--python", python]
-        errand = Errand(("profile", *options, script, *arguments))
-        run_profile(self, f"profile {script}", errand, folder)
+        errand = self.errands.begin(Errand(("profile", *options, script, *arguments)))
+        self.app.push_screen(following(f"profile {script}", errand, folder))
 
     def on_grid_opened(self, event: Grid.Opened) -> None:
         """Show what was found then."""
@@ -69,7 +69,7 @@ class ProfileScreen(FormScreen):
             return
         self.app.push_screen(ReportScreen("what changed", ("profile", "--diff", *names(two))))
 
-    def action_open(self) -> None:
+    def action_page(self) -> None:
         """Open the report of the profile under the cursor as HTML."""
         one = self.chosen()
         if one is not None:
@@ -81,11 +81,9 @@ def profile_report(folder: Path) -> ReportScreen:
     return ReportScreen("profile", ("profile", "--load", str(folder)), folder)
 
 
-def run_profile(screen: FormScreen, title: str, errand: Errand, folder: Path) -> None:
-    """Begin it and follow it."""
-    then = functools.partial(_then, folder)
-    screen.errands.begin(errand)
-    screen.app.push_screen(RunScreen(title, errand, lambda: progress(folder), then))
+def following(title: str, errand: Errand, folder: Path) -> RunScreen:
+    """The screen of a profile that has begun and will leave its session in `folder`."""
+    return RunScreen(title, errand, lambda: progress(folder), functools.partial(_then, folder))
 
 
 def _then(folder: Path, errand: Errand) -> Make | None:

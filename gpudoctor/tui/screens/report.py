@@ -34,7 +34,7 @@ class ReportScreen(LiveScreen):
     AUTO_FOCUS = "#report"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "app.pop_screen", "Back", key_display="Esc"),
-        Binding("o", "open", "Open as HTML"),
+        Binding("o", "page", "HTML page"),
     ]
 
     def __init__(self, title: str, arguments: Sequence[str], folder: Path | None = None) -> None:
@@ -97,7 +97,7 @@ class ReportScreen(LiveScreen):
             )
         self.query_one("#report-text", Static).update(words)
 
-    def action_open(self) -> None:
+    def action_page(self) -> None:
         """Open the HTML report where there is a display; say where it is, and copy that, elsewhere."""
         path = self._html
         if path is None:
