@@ -105,6 +105,9 @@ class KernelXids:
 
     def _events_of(self, line: str, snapshot: Snapshot) -> list[GpuEvent]:
         head, _, message = line.partition(";")
+        xids = xids_of((message or line,))
+        if not xids:
+            return []
         fields = head.split(",")
         since_boot = whole_number(fields[2]) if len(fields) > 2 else None
         now = self._clock()
@@ -112,7 +115,7 @@ class KernelXids:
         uuids = {_address(it.facts.pci_bus_id): it.uuid for it in snapshot.devices}
         return [
             GpuEvent(at, uuids[_address(xid.pci)], "xid", xid.code, PREFIX + xid.details)
-            for xid in xids_of((message or line,))
+            for xid in xids
             if _address(xid.pci) in uuids
         ]
 
