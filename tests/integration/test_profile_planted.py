@@ -70,8 +70,13 @@ def test_a_healthy_script_gets_no_complaint():
     [("train_classifier", ("--epochs", "1"), 32), ("train_transformer", ("--steps", "20"), 20)],
 )
 def test_an_example_is_profiled(name, arguments, steps):
-    seen = profiled(EXAMPLES / f"{name}.py", *arguments)
+    seen = profiled(EXAMPLES / f"{name}.py", *arguments, options=("--shapes",))
     assert seen["steps"]["count"] == steps
+    products = [one for one in seen["window"]["shapes"] if one["name"] == "aten::addmm"]
+    # A bias and two matrices that fit together, as torch itself wrote them down.
+    assert products
+    assert all(left[1] == right[0] for _, left, right in (one["shapes"] for one in products))
+    assert {kind for one in products for kind in one["types"]} == {"float"}
     phases = {phase["name"]: phase["seconds"] for phase in seen["window"]["phases"]}
     assert phases["backward"] > phases["optimizer"] > 0
 
