@@ -1,0 +1,70 @@
+"""Every screen in tiny and huge terminals, and while their size changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpudoctor.nvml.demo import DemoTimeline
+from gpudoctor.tui.app import GpuDoctorApp
+from gpudoctor.tui.widgets.grid import Grid
+from tests.builders import AT, device, process, snapshot
+from tests.tui.feeds import ScriptedFeed
+from tests.tui.screen import lines, until
+
+SIZES = [(40, 10), (300, 100)]
+# The screens, one after the other.
+WAYS = ("", "enter", "e", "v", "question_mark", "f6", "k", "x", "slash")
+
+
+async def begun(app, pilot):
+    await until(pilot, lambda: app.snapshot is not None)
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_every_screen_opens_is_resized_and_closes_in_every_size(size):
+    app = GpuDoctorApp(ScriptedFeed(DemoTimeline(AT).at(60)))
+    async with app.run_test(size=size) as pilot:
+        await begun(app, pilot)
+        for key in WAYS:
+            if key:
+                await pilot.press(key)
+            await pilot.pause()
+            page = lines(app)
+            assert len(page) == size[1]
+            assert all(len(line) <= size[0] for line in page)
+            other = (size[1] * 2, size[0] // 2)
+            await pilot.resize_terminal(*other)
+            await pilot.resize_terminal(*size)
+            if key:
+                await pilot.press("escape")
+        assert len(app.screen_stack) == 1
+        await pilot.press("q")
+    assert app.return_code == 0
+
+
+async def test_one_to_sixteen_gpus_and_two_processes_are_seen_in_24_lines():
+    feed = ScriptedFeed()
+    app = GpuDoctorApp(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for gpus in range(1, 17):
+            rows = tuple(process(1000 + i, i) for i in range(gpus))
+            feed.publish(snapshot(*map(device, range(gpus)), processes=rows))
+            await until(pilot, lambda: len(app.screen.query_one("#devices", Grid)._rows) == gpus)  # noqa: B023
+            await pilot.pause()
+            page = lines(app)
+            assert [line.split()[0] for line in page[3 : 3 + gpus]] == list(map(str, range(gpus)))
+            assert sum(line.split()[:1] > ["100"] for line in page[4 + gpus :]) >= min(2, gpus)
+            assert "Help" in page[-1]
+
+
+async def test_a_tiny_terminal_still_shows_gpus_and_leads_to_every_row():
+    rows = tuple(process(1000 + i, i % 4) for i in range(30))
+    app = GpuDoctorApp(ScriptedFeed(snapshot(*map(device, range(4)), processes=rows)))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await begun(app, pilot)
+        assert [line.split()[0] for line in lines(app)[3:5]] == ["0", "1"]
+        table = app.screen.query_one("#processes", Grid)
+        await pilot.press("end")
+        await until(pilot, lambda: table.selected.startswith("1029@"))
+        await until(pilot, lambda: any(line.split()[:1] == ["1029"] for line in lines(app)))
