@@ -158,7 +158,8 @@ def note(change: Change) -> Note | None:
     labels = dict(change.labels)
     where = _GPUS.fullmatch(labels.get("gpu") or labels.get("subject", ""))
     name, pid = labels.get("check") or labels.get("mode", ""), labels.get("pid")
-    text = change.summary.removeprefix(f"{name or kind}: ")
+    prefix = f"reclaim ({name}): " if change.kind is Kind.RECLAIM else f"{name or kind}: "
+    text = change.summary.removeprefix(prefix)
     return Note(
         change.at,
         kind,

@@ -73,3 +73,25 @@ def test_systemd_understands_the_unit(tmp_path, system):
     )
     of_ours = [line for line in done.stderr.splitlines() if "gpudoctor" in line]
     assert of_ours == []
+
+
+def test_only_a_policy_that_was_asked_for_gives_the_service_rights():
+    usual = unit(["gpudoctor", "serve"], system=True).splitlines()
+    reclaiming = unit(["gpudoctor", "serve"], system=True, reclaim=True).splitlines()
+    assert set(usual) - set(reclaiming) == {"DynamicUser=yes", "CapabilityBoundingSet="}
+    assert set(reclaiming) - set(usual) == {
+        "User=root",
+        "CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE CAP_DAC_READ_SEARCH",
+    }
+    own = unit(["gpudoctor", "serve"], system=False, reclaim=True)
+    assert own == unit(["gpudoctor", "serve"], system=False)
+
+
+def test_rights_without_a_policy_are_refused():
+    refused = call("show", "--allow-reclaim").exception
+    assert isinstance(refused, GpuDoctorError)
+    assert "-- --reclaim-policy" in refused.hint
+    policy = "--reclaim-policy=/etc/gpudoctor/reclaim.toml"
+    shown = call("show", "--allow-reclaim", "--", policy).output
+    assert "User=root" in shown
+    assert policy in shown
