@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 from textual import events
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 from textual.widgets import Input
 
 from gpudoctor.present.glyphs import Glyphs
 from gpudoctor.tui.look import Look
 from gpudoctor.tui.themes import NAMES, THEMES, VARIABLES, following
+
+# Nobody types the name of these; Textual's palette has its own ways to quit and to choose a theme.
+_NOT_OFFERED = frozenset(
+    {"cursor", "page", "edge", "app.focus_next", "app.focus_previous", "quit", "next_theme"}
+    | {"command_palette", "screen.copy_text", "screen.minimize", "app.help_quit"}
+)
 
 
 class BaseApp(App[None]):
@@ -53,6 +62,19 @@ class BaseApp(App[None]):
         """Give to the filter what was typed ahead of it: such keys went to the table before it opened."""
         if event.is_printable and isinstance(self.focused, Input):
             self.focused.post_message(events.Key(event.key, event.character))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the palette offers: Textual's own, and all that a key of this screen does."""
+        yield from super().get_system_commands(screen)
+        seen: set[str] = set()
+        for active in screen.active_bindings.values():
+            one = active.binding
+            known = one.action.split("(")[0] in _NOT_OFFERED
+            if one.action in seen or known or not one.description:
+                continue
+            seen.add(one.action)
+            work = partial(self.run_action, one.action, active.node)
+            yield SystemCommand(one.description, f"the key {self.get_key_display(one)}", work)
 
     def action_help(self) -> None:
         """The keys of the screen that is shown."""
