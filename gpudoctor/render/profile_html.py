@@ -84,6 +84,7 @@ def _modules(profile: Profile) -> dict[str, Any]:
         "module_boxes": treemap.boxes(profile),
         "module_measures": treemap.measures(profile),
         "module_classes": treemap.classes(profile),
+        "module_others": len({one.kind for one in profile.modules}) > treemap.COLOURS,
         "module_rows": treemap.rows(profile),
     }
 
