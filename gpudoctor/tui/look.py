@@ -13,7 +13,7 @@ import platformdirs
 from textual.theme import BUILTIN_THEMES
 
 from gpudoctor.errors import GpuDoctorError
-from gpudoctor.present import fleet, processes
+from gpudoctor.present import processes
 from gpudoctor.tui.history import WINDOWS
 from gpudoctor.tui.themes import NAMES
 
@@ -41,7 +41,6 @@ _ALLOWED: dict[str, tuple[object, ...]] = {
     "sort": processes.SORT_KEYS,
     "down": (True, False),
     "window": tuple(window.name for window in WINDOWS),
-    "fleet_sort": fleet.SORT_KEYS,
     "fleet_down": (True, False),
 }
 
@@ -82,6 +81,12 @@ def _taken(raw: dict[str, Any]) -> Look:
         # JSON's true equals 1.
         and isinstance(raw[name], type(allowed[-1]))
     }
+    if "fleet_sort" in raw and raw["fleet_sort"] != Look().fleet_sort:
+        # Not at the top: the first frame needs no fleet.
+        from gpudoctor.present.fleet import SORT_KEYS
+
+        if raw["fleet_sort"] in SORT_KEYS:
+            good["fleet_sort"] = raw["fleet_sort"]
     hidden = raw.get("hidden")
     if isinstance(hidden, list):
         good["hidden"] = tuple(part for part in PARTS if part in hidden)
