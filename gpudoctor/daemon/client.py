@@ -17,6 +17,7 @@ import msgspec
 
 from gpudoctor import __version__
 from gpudoctor.daemon.place import SYSTEM
+from gpudoctor.model.decoding import decoder
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.model.values import Value
 
@@ -144,7 +145,7 @@ def _parsed(received: bytes) -> tuple[dict[str, str], bytes]:
 
 def _decoded(body: bytes, kind: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decoder(kind).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NoAnswerError(f"its answer is not understood: {error}") from error
 

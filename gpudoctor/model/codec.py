@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.decoding import decoder
 
 T = TypeVar("T")
 # JSON must escape control characters below U+0020 alone, but terminals obey these, too.
@@ -44,7 +45,7 @@ def decode(data: bytes | str, kind: type[T], *, what: str) -> T:
         GpuDoctorError: `data` is not JSON, or not of that shape.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder(kind).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GpuDoctorError(
             f"{what} cannot be read",

@@ -18,6 +18,7 @@ import msgspec
 from gpudoctor import units
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host.parked import state_folder
+from gpudoctor.model.decoding import decoder
 from gpudoctor.model.finding import Severity
 from gpudoctor.present.cells import Level
 from gpudoctor.profile.session import regular
@@ -123,7 +124,7 @@ def folders(place: Path) -> Iterator[Path]:
 
 def _profile(folder: Path) -> Kept | None:
     try:
-        seen = msgspec.json.decode(regular(folder / "profile.json"), type=_Profile)
+        seen = decoder(_Profile).decode(regular(folder / "profile.json"))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, GpuDoctorError):
         return None
     run = seen.run
@@ -144,7 +145,7 @@ def _verdict(seen: _Profile) -> tuple[str, Level]:
 def progress(folder: Path) -> str:
     """How far the run whose session is in `folder` has come, as of its last word, which may be old."""
     try:
-        now = msgspec.json.decode(regular(folder / "session.json"), type=_Now)
+        now = decoder(_Now).decode(regular(folder / "session.json"))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, GpuDoctorError):
         return ""
     steps = next(
