@@ -62,6 +62,9 @@ def users_by_uuid(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
     for process in snapshot.processes:
         name = process.user or units.UNKNOWN
         for use in process.gpus:
+            # What was parked is not on the GPU.
+            if use.kind == "parked" and not use.memory_used_bytes:
+                continue
             of_gpu = held.setdefault(use.uuid, {})
             of_gpu[name] = of_gpu.get(name, 0) + (use.memory_used_bytes or 0)
     return {

@@ -80,6 +80,21 @@ def _row(record: Parked, started: float) -> GpuProcess:
     )
 
 
+def parked_lines(process: GpuProcess) -> tuple[Words, ...]:
+    """What a parked process is: nothing that could be left over on a GPU."""
+    sure = process.memory_used_bytes is not None
+    what = (
+        "It is parked: its GPU memory is in the host's memory, and it stands still."
+        if sure
+        else "It may be parked: the driver did not answer when it was tried."
+    )
+    return (
+        line(f"{process.pid} {text(process.name)}", Level.NOTICE),
+        line(what, Level.PLAIN if sure else Level.WARN),
+        line(f"→ gpudoctor unpark {process.pid}, or k u here, brings it back.", Level.DIM),
+    )
+
+
 def plan_lines(result: ParkResult) -> Iterator[Words]:
     """The process, with what is to be known before saying yes; all conditions where one refuses."""
     words = shlex.join(result.command) if result.command else f"[{result.name}]"

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gpudoctor.model.condition import Condition, Standing
 from gpudoctor.model.ending import MemoryReturn
 from gpudoctor.model.parked import Parked, Share
 from gpudoctor.model.parking import ParkOutcome, ParkResult
-from gpudoctor.present.parked import done_lines, is_parked, memory_lines, plan_lines, with_parked
+from gpudoctor.present.devices import users_by_uuid
+from gpudoctor.present.parked import (
+    done_lines,
+    is_parked,
+    memory_lines,
+    parked_lines,
+    plan_lines,
+    with_parked,
+)
 from gpudoctor.present.processes import process_row, row_key
+from gpudoctor.present.remarks import remarks
 from gpudoctor.present.words import plain
 from tests.builders import AT, GIB, device, process, snapshot, uuid_of
 
@@ -41,13 +52,9 @@ def test_a_parked_process_has_a_row_of_its_own_that_holds_no_gpu_memory():
 
 
 def test_what_an_unanswered_driver_left_is_not_called_zero():
-    doubtful = RECORD.__class__(**{**as_dict(RECORD), "confirmed": False})
+    doubtful = replace(RECORD, confirmed=False)
     made = with_parked(snapshot(device()), [(doubtful, AT)])
     assert made.processes[0].memory_used_bytes is None
-
-
-def as_dict(record):
-    return {name: getattr(record, name) for name in record.__struct_fields__}
 
 
 def test_a_process_that_the_driver_lists_yet_keeps_its_row_and_is_marked():
@@ -55,6 +62,19 @@ def test_a_process_that_the_driver_lists_yet_keeps_its_row_and_is_marked():
     assert [(row.pid, row.state, row.memory_used_bytes) for row in made.processes] == [
         (7, "parked", GIB)
     ]
+
+
+def test_a_parked_process_is_no_user_of_its_gpu_and_holds_nothing_idle():
+    made = with_parked(snapshot(device()), [(RECORD, AT)])
+    assert users_by_uuid(made) == {}
+    assert "ana" not in "".join(remark.text for remark in remarks(made))
+
+
+def test_a_parked_process_is_explained_as_parked():
+    row = with_parked(snapshot(device()), [(RECORD, AT)]).processes[0]
+    assert "It is parked" in said(parked_lines(row))
+    assert "gpudoctor unpark 7" in said(parked_lines(row))
+    assert "may be parked" in said(parked_lines(replace(row, memory_used_bytes=None)))
 
 
 def test_without_parked_processes_the_snapshot_is_the_same():

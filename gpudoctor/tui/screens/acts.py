@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.present.explain import explanation
-from gpudoctor.present.parked import is_parked
+from gpudoctor.present.parked import is_parked, parked_lines
 from gpudoctor.present.processes import command_line
 from gpudoctor.tui.deeds import Deed, EmptyCache, End, Stacks
 from gpudoctor.tui.screens.deed import DeedScreen
@@ -112,7 +112,11 @@ def perform(screen: LiveScreen, rows: Sequence[GpuProcess], key: str | None) -> 
         return
     if key == "x":
         row = rows[0]
-        words = explanation(row, doctor.judged(row), settled=doctor.settled(row))
+        words = (
+            parked_lines(row)
+            if is_parked(row)
+            else tuple(explanation(row, doctor.judged(row), settled=doctor.settled(row)))
+        )
         screen.app.push_screen(Sheet("Explain", words))
     elif (why := _refused(doctor)) is not None:
         screen.app.notify(why, severity="warning", markup=False)
