@@ -16,6 +16,7 @@ from textual.widgets import Input
 from gpudoctor.present.glyphs import Glyphs
 from gpudoctor.tui.look import Look
 from gpudoctor.tui.themes import NAMES, THEMES, VARIABLES, following
+from gpudoctor.tui.widgets.scrollbar import draw_scrollbars
 
 # Nobody types the name of these; Textual's palette has its own ways to quit and to choose a theme.
 _NOT_OFFERED = frozenset(
@@ -50,6 +51,7 @@ class BaseApp(App[None]):
     def on_mount(self) -> None:
         """Borders, too, are drawn with what the terminal has."""
         self.set_class(self.glyphs.plain, "plain-glyphs")
+        draw_scrollbars(plain=self.glyphs.plain)
         if self._complaint:
             self.notify(self._complaint, severity="warning", markup=False)
 

@@ -65,6 +65,10 @@ class Terminal:
     def text(self) -> str:
         return self._tmux("capture-pane", "-p")
 
+    def coloured(self) -> str:
+        """The screen with the escape sequences of its colours."""
+        return self._tmux("capture-pane", "-e", "-p")
+
     def lines(self) -> list[str]:
         return self.text().splitlines()
 

@@ -66,6 +66,27 @@ def test_it_follows_the_size_of_the_terminal():
         terminal.wait(lambda text: "TENSOR" not in text and "sweep.py" in text)
 
 
+@pytest.mark.parametrize("colours", ["TERM=linux", "NO_COLOR=1"])
+def test_few_colours_or_none_and_a_tiny_terminal_are_enough(colours):
+    program = ("env", "-u", "COLORTERM", colours, GPUDOCTOR, "--demo")
+    with Terminal(*program, width=40, height=10) as terminal:
+        terminal.wait("44871")
+        assert "SIMULATED" in terminal.lines()[0]
+        terminal.type("?")
+        terminal.wait("Page up")
+        terminal.type("Escape")
+        terminal.resize(300, 100)
+        terminal.wait("TENSOR")
+        colours_used = set(re.findall(r"[34]8;[25];([\d;]+)m", terminal.coloured()))
+        if colours == "NO_COLOR=1":
+            greys = {tone for tone in colours_used if int(tone) >= 231 or int(tone) in (15, 16)}
+            assert colours_used == greys
+        else:
+            assert not colours_used, "only the sixteen colours of the terminal"
+        terminal.type("q")
+        terminal.wait("left-with-0")
+
+
 def test_once_prints_a_frame_on_the_terminal_and_leaves():
     with Terminal(GPUDOCTOR, "--demo", "--once", width=120, height=40) as terminal:
         terminal.wait("left-with-0")

@@ -186,7 +186,7 @@ async def test_only_the_cells_that_changed_are_painted_again():
 
 async def test_the_ascii_screen_holds_nothing_but_ascii():
     app = GpuDoctorApp(ScriptedFeed(DemoTimeline(AT).at(60)), set_=ASCII)
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(100, 22), notifications=True) as pilot:
         await shown(app, pilot)
         for keys in (
             (),
@@ -194,6 +194,8 @@ async def test_the_ascii_screen_holds_nothing_but_ascii():
             ("escape", "enter"),
             ("escape", "question_mark"),
             ("escape", "f6"),
+            ("escape", "v", *"5,2,7,x"),
+            ("escape", "c"),
         ):
             await pilot.press(*keys)
             await pilot.pause()

@@ -58,6 +58,18 @@ async def test_one_to_sixteen_gpus_and_two_processes_are_seen_in_24_lines():
             assert "Help" in page[-1]
 
 
+async def test_a_narrow_title_loses_versions_and_never_that_the_machine_is_simulated():
+    app = GpuDoctorApp(ScriptedFeed(DemoTimeline(AT).at(60)))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await begun(app, pilot)
+        assert lines(app)[0].split() == ["gpudoctor", "SIMULATED", "14:14:20"]
+        await pilot.resize_terminal(60, 10)
+        await until(pilot, lambda: "demo-node" in lines(app)[0])
+        assert "SIMULATED" in lines(app)[0] and "CUDA" not in lines(app)[0]
+        await pilot.resize_terminal(80, 10)
+        await until(pilot, lambda: "CUDA 13.0" in lines(app)[0])
+
+
 async def test_a_tiny_terminal_still_shows_gpus_and_leads_to_every_row():
     rows = tuple(process(1000 + i, i % 4) for i in range(30))
     app = GpuDoctorApp(ScriptedFeed(snapshot(*map(device, range(4)), processes=rows)))

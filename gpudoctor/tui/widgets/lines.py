@@ -70,6 +70,7 @@ class Lines(Widget):
 
     def _segments(self, line: Line, palette: Palette) -> list[Segment]:
         segments: list[Segment] = []
+        line = self._roomy(line)
         gaps = [_LABEL_GAP if cell.level is Level.DIM else _GAP for cell in line[:-1]]
         widths = _fitting([self._width(cell) for cell in line], self.size.width - sum(gaps))
         if self._spread and gaps:
@@ -78,6 +79,19 @@ class Lines(Widget):
             segments += paint(cell, width, palette, glyphs_of(self))
             segments.append(Segment(" " * gap, palette.base))
         return segments
+
+    def _roomy(self, line: Line) -> Line:
+        """A title without the plain words that it has no room for, from the right; the rest as it is."""
+        kept = list(line)
+        while self._spread and self._needed(kept) > self.size.width:
+            plain = [i for i, cell in enumerate(kept[:-1]) if cell.level is Level.PLAIN]
+            if not plain:
+                break
+            del kept[plain[-1]]
+        return tuple(kept)
+
+    def _needed(self, cells: Sequence[Cell]) -> int:
+        return sum(map(self._width, cells)) + _GAP * max(0, len(cells) - 1)
 
     def _width(self, cell: Cell) -> int:
         # Where the terminal is narrow, bars give way to the text.
