@@ -210,3 +210,21 @@ def test_a_state_folder_that_cannot_be_made_is_an_error_with_a_hint(tmp_path):
     with pytest.raises(Exception, match="cannot be made") as raised:
         new_folder(tmp_path / "file" / "profiles", "x", 0.0)
     assert "XDG_STATE_HOME" in raised.value.hint
+
+
+async def test_backspace_shows_the_folder_above_and_esc_chooses_nothing(app, home):
+    (home / "inner").mkdir()
+    (home / "inner" / "deep.py").write_text(QUICK)
+    (home / "outer.py").write_text(QUICK)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot, "R")
+        await finished(pilot, "its arguments")
+        app.screen.query_one("#script").value = "inner/deep.py"
+        await pilot.press("f2")
+        await finished(pilot, "deep.py")
+        assert "outer.py" not in text(app)
+        await pilot.press("backspace")
+        await finished(pilot, "outer.py")
+        await pilot.press("escape")
+        await finished(pilot, "its arguments")
+        assert app.screen.value("script") == "inner/deep.py"

@@ -12,6 +12,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import DirectoryTree
 
+from gpudoctor.tui.widgets.styling import glyphs_of
+
 
 class _Scripts(DirectoryTree):
     """Folders and Python files; nothing hidden. Folders are read outside of the painting thread."""
@@ -25,7 +27,8 @@ class _Scripts(DirectoryTree):
         return [
             path
             for path in paths
-            if not path.name.startswith(".") and (path.suffix == ".py" or path.is_dir())
+            if not path.name.startswith((".", "__pycache__"))
+            and (path.suffix == ".py" or path.is_dir())
         ]
 
 
@@ -40,14 +43,18 @@ class FileScreen(ModalScreen[Path | None]):
 
     def __init__(self, start: Path) -> None:
         super().__init__()
-        self._start = start
+        self._start = start.absolute()
 
     def compose(self) -> ComposeResult:
         """The folder as a tree."""
         with Vertical(id="files") as box:
-            yield _Scripts(self._start, id="tree")
+            tree = _Scripts(self._start, id="tree")
+            # Its lines are drawn with characters that not every terminal has.
+            tree.show_guides = not glyphs_of(self).plain
+            yield tree
         box.border_title = "Choose a script"
-        box.border_subtitle = "Enter chooses · Backspace: the folder above · Esc goes back"
+        keys = "Enter chooses · Backspace: the folder above · Esc goes back"
+        box.border_subtitle = glyphs_of(self).text(keys)
 
     def on_directory_tree_file_selected(self, event: DirectoryTree.FileSelected) -> None:
         """That one."""
