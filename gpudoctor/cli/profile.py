@@ -144,11 +144,11 @@ def profile(
             else:
                 exit_code = _run(chosen, folder, python, as_json, {**collect, "mode": mode})
         seen = _profile_of(folder, None if watched else exit_code)
-        if out is not None:
-            from gpudoctor.render.profile_files import write_reports
-
-            write_reports(seen, folder)
-        _show(seen, out, as_json, mode)
+        lost = None if out is None else modes.keep_reports(seen, folder)
+        _show(seen, out if lost is None else None, as_json, mode)
+    if lost is not None:
+        # The run cannot be had again, its files can: what was seen is shown first.
+        modes.say_lost(lost, exit_code)
     if not watched:
         modes.hint_torch(seen, python)
     ctx.exit(exit_code)
@@ -197,7 +197,7 @@ def _run(
     modes.say_misplaced(program)
     target = find(python)
     modes.say_interpreter(target)
-    return launch(
+    exit_code = launch(
         target.executable,
         program,
         folder,
@@ -214,6 +214,8 @@ def _run(
         stdout_to_stderr=as_json,
         outside=outside,
     )
+    modes.say_outside(outside)
+    return exit_code
 
 
 def _profile_of(folder: Path, exit_code: int | None) -> Profile:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gpudoctor import units
 from gpudoctor.errors import GpuDoctorError
 
 if TYPE_CHECKING:
@@ -150,6 +151,34 @@ def _sample(watch: GpuWatch, stop: threading.Event) -> None:
         sampler.start()
         stop.wait()
         sampler.stop()
+
+
+def keep_reports(seen: Profile, folder: Path) -> GpuDoctorError | None:
+    """Writes the reports into `folder`; what kept them from it."""
+    from gpudoctor.render.profile_files import write_reports
+
+    try:
+        write_reports(seen, folder)
+    except GpuDoctorError as error:
+        return error
+    return None
+
+
+def say_lost(error: GpuDoctorError, exit_code: int) -> None:
+    """Says what kept the reports from their folder; with the script's exit code where that tells more.
+
+    Raises:
+        GpuDoctorError: the script itself ended well.
+    """
+    if not exit_code:
+        raise error
+    click.echo(f"error: {error.message}: {error.cause or units.UNKNOWN}", err=True)
+
+
+def say_outside(outside: Outside | None) -> None:
+    """Says on stderr why py-spy did not sample the script, where it was asked to."""
+    if outside is not None and outside.why_not is not None:
+        click.echo(f"note: not sampled by py-spy: {outside.why_not}.", err=True)
 
 
 def say_interpreter(target: Target) -> None:

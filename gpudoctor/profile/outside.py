@@ -135,7 +135,10 @@ class Outside:
             session = read_session(self.folder)
         except GpuDoctorError:
             return
-        _write(self.folder / "session.json", self._filled(session))
+        try:
+            _write(self.folder / "session.json", self._filled(session))
+        except GpuDoctorError as error:
+            self.why_not = f"{error.message} ({error.cause})"
 
     def _filled(self, session: Session) -> Session:
         if self.why_not is None:
@@ -143,7 +146,7 @@ class Outside:
                 recording = decode(regular(self.folder / FILE), Recording, what=FILE)
                 return self._with(session, recording)
             except (OSError, GpuDoctorError) as error:
-                self.why_not = f"what py-spy wrote cannot be read ({error})"
+                self.why_not = f"what py-spy saw cannot be used ({error})"
             except (IndexError, ValueError):
                 self.why_not = "what py-spy wrote makes no sense"
         note = f"Sampled from inside, not by py-spy: {self.why_not}."
@@ -287,4 +290,5 @@ def _write(path: Path, body: Session | WorkerSeen) -> None:
         part.write_bytes(msgspec.json.encode(body))
         part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise GpuDoctorError(f"{path} cannot be written", cause=error.strerror) from error

@@ -196,15 +196,27 @@ class Recorder:
         if self._writing or os.getpid() != self._pid:
             return
         self._writing = True
+        try:
+            whole = self.as_dict()
+            # Where the disk is full, what is not stacks may still fit.
+            if not self._put(whole) and not self._put({**whole, "samples": None}):
+                self._write_every = 30.0
+        finally:
+            self._writing = False
+
+    def _put(self, body: Dict[str, Any]) -> bool:
         path = os.path.join(self._folder, "session.json")
         try:
             with open(path + ".part", "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(json.dumps(self.as_dict()))
+                file.write(json.dumps(body))
             os.replace(path + ".part", path)
         except OSError:
-            self._write_every = 30.0
-        finally:
-            self._writing = False
+            try:
+                os.unlink(path + ".part")
+            except OSError:
+                pass
+            return False
+        return True
 
     def as_dict(self) -> Dict[str, Any]:
         """The session as it stands now."""

@@ -161,8 +161,15 @@ class Worker:
             os.replace(self._path + ".part", self._path)
         except OSError:
             self._write_every = 5.0
+            self._remove_part()
         finally:
             self._writing = False
+
+    def _remove_part(self) -> None:
+        try:
+            os.unlink(self._path + ".part")
+        except OSError:
+            pass
 
     def _samples(self) -> Any:
         return self.sampler.as_dict(_MOST_STACKS) if self.sampler is not None else None

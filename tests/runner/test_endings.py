@@ -90,3 +90,19 @@ def test_an_exception_is_recorded_with_its_line(tmp_path):
     assert ended["how"] == "exception"
     assert ended["text"].startswith("JSONDecodeError")
     assert ended["site"] == [str(tmp_path / "main.py"), 3]
+
+
+def test_on_a_disk_that_is_nearly_full_the_end_is_told_without_the_stacks(tmp_path):
+    (tmp_path / "main.py").write_text(
+        "import resource, signal, time\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1800, 1800))\n"
+        + "".join(f"def f{n}(): time.sleep(0.012)\n" for n in range(40))
+        + "for n in range(40): globals()[f'f{n}']()\n"
+        "raise SystemExit(5)\n"
+    )
+    done = watched(sys.executable, tmp_path, "script", str(tmp_path / "main.py"))
+    assert done.returncode == 5
+    seen = session(tmp_path)
+    assert (seen["ended"]["how"], seen["samples"]) == ("exit", None)
+    assert not (tmp_path / "session.json.part").exists()
