@@ -58,8 +58,13 @@ def test_the_report_has_a_table_of_modules_and_says_why_there_is_no_memory_histo
     assert words[at + 2].startswith("MODULE CLASS CALLS FORWARD BACKWARD PARAMETERS")
     rows = [line.split()[:3] for line in words[at + 4 : at + 9]]
     assert sorted(rows) == sorted(
-        [["Sequential", "Sequential", "1"], ["0", "Linear", "1"], ["1", "ReLU", "1"]]
-        + [["2", "Sequential", "1"], ["0", "Linear", "1"]]
+        [
+            ["Sequential", "Sequential", "1"],
+            ["0", "Linear", "1"],
+            ["1", "ReLU", "1"],
+            ["2", "Sequential", "1"],
+            ["0", "Linear", "1"],
+        ]
     )
     assert "Note: No memory history: no CUDA device." in words
 
