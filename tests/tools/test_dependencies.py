@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from tools.dependencies import PAGE, WHY, direct, indirect, optional, page, requires
 
-PACKAGE = Path(__file__).parents[2] / "gpudoctor"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "gpudoctor"
 IMPORTED_AS = {"nvidia-ml-py": "pynvml", "pyyaml": "yaml"}
 # Started, not imported.
 PROGRAMS = {"py-spy"}
@@ -47,6 +50,15 @@ def test_a_required_program_is_started_somewhere(program):
 
 def test_every_requirement_says_what_it_is_for():
     assert set(WHY) == set(direct())
+
+
+def test_every_requirement_has_a_least_version_that_the_tested_one_reaches():
+    constraints = (ROOT / "constraints.txt").read_text().split()
+    tested = dict(line.lower().split("==") for line in constraints if "==" in line)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for line in project["dependencies"]:
+        name, least = line.split(">=")
+        assert Version(least) <= Version(tested[name]), line
 
 
 def test_the_page_is_current():
