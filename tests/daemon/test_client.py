@@ -178,7 +178,7 @@ def test_an_answer_that_is_cut_off_is_not_used(path):
 
 
 def test_one_that_hangs_or_drips_costs_no_more_than_the_time_limit(path):
-    for parts in ((b"",) * 100, (b"H",) * 100):
+    for parts in ((b"",) * 10, (b"H",) * 10):
         begun = time.monotonic()
         with saying(path, *parts, pause_s=0.1) as client:
             assert "time" in refused(client)
