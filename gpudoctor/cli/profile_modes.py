@@ -87,6 +87,8 @@ def watch(folder: Path, collect: dict[str, Any], alone: bool) -> int:
 
     if not alone:
         raise GpuDoctorError("--pid runs nothing", hint="Leave the script out.")
+    if collect["native"]:
+        raise GpuDoctorError("--native is for a script that gpudoctor starts itself")
     watch_process(
         collect["pid"],
         collect["duration"],

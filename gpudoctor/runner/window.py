@@ -120,6 +120,7 @@ class Window:
             stopped = time.perf_counter()
             self._profiler.export_chrome_trace(self._path)
         except Exception as error:
+            self._discard()
             self._fail(error)
             return
         finally:
@@ -135,6 +136,14 @@ class Window:
         )
         for one in self._beside:
             self.facts.update(one.write())
+
+    def _discard(self) -> None:
+        # Half a trace says nothing, and on a full disk the session needs its room.
+        for path in (self._path, self._path + ".tmp"):
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
 
     def _fail(self, error: Exception) -> None:
         self.state = "failed"
