@@ -27,6 +27,7 @@ _STYLE = """\
 .md-grid { max-width: 84rem; }
 .md-typeset table:not([class]) { display: table; font-size: .68rem; }
 .md-typeset table:not([class]) td, .md-typeset table:not([class]) th { padding: .45em .9em; min-width: 0; }
+.md-typeset td[style*="right"] { white-space: nowrap; }
 .md-typeset table code { white-space: nowrap; }
 .md-typeset pre > code { font-size: .6rem; line-height: 1.35; }
 """
@@ -68,7 +69,7 @@ def _link(link: re.Match[str], folder: str) -> str:
         there = place.removeprefix("docs/")
     if there is None:
         return text
-    if text == target:
+    if text == path:
         # On a forge a file's path says where one goes; a page of the site has a title.
         text = _title(place)
     return f"{picture}[{text}]({there}{'#' + anchor if anchor else ''})"

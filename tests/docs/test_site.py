@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_link_to_a_page_leads_to_the_page_under_its_title():
     assert rewritten("see [docs/ui.md](docs/ui.md).", "index.md") == "see [The terminal UI](ui.md)."
+    assert rewritten("[docs/ui.md](docs/ui.md#a)", "index.md") == "[The terminal UI](ui.md#a)"
     assert rewritten("[keys](docs/ui.md#keys)", "index.md") == "[keys](ui.md#keys)"
     assert rewritten("[help](../CONTRIBUTING.md)", "ui.md") == "[help](contributing.md)"
 
