@@ -33,7 +33,7 @@ GPU_COLUMNS: tuple[Column, ...] = (
     Column("temperature", "TEMP", 5, right=True),
     Column("processes", "PROCS", 6, rank=3, right=True),
     Column("users", "USERS", 8, grow=1, most=30),
-    Column("state", "STATE", 15, grow=1),
+    Column("state", "STATE", 23, grow=1),
 )
 # What never rose above this did nothing; the same bounds as in the query for idle GPUs.
 _IDLE_RATIO, _HELD_RATIO = 0.01, 0.05
@@ -153,11 +153,11 @@ def gpu_severity(gpu: FleetGpu) -> int:
 def _state(gpu: FleetGpu) -> Cell:
     if gpu.up is None:
         return NOTHING
+    codes = f"Xid {', '.join(map(str, gpu.xids))}" if gpu.xids else ""
     if not gpu.up:
-        return Cell("does not answer", Level.BAD)
-    if gpu.xids:
-        codes = ", ".join(map(str, gpu.xids))
-        return Cell(f"Xid {codes} today", Level.BAD)
+        return Cell(f"does not answer{', ' if codes else ''}{codes}", Level.BAD)
+    if codes:
+        return Cell(f"{codes} today", Level.BAD)
     if _idle(gpu):
         return Cell("held but idle", Level.WARN)
     if gpu.processes == 0:

@@ -51,6 +51,8 @@ class BaseApp(App[None]):
     def on_mount(self) -> None:
         """Borders, too, are drawn with what the terminal has."""
         self.set_class(self.glyphs.plain, "plain-glyphs")
+        # Among sixteen colours the one under the cursor may be that of the page.
+        self.set_class(self.console.color_system == "standard", "few-colours")
         draw_scrollbars(plain=self.glyphs.plain)
         if self._complaint:
             self.notify(self._complaint, severity="warning", markup=False)

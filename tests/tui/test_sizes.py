@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
 from gpudoctor.nvml.demo import DemoTimeline
 from gpudoctor.tui.app import GpuDoctorApp
@@ -80,3 +81,15 @@ async def test_a_tiny_terminal_still_shows_gpus_and_leads_to_every_row():
         await pilot.press("end")
         await until(pilot, lambda: table.selected.startswith("1029@"))
         await until(pilot, lambda: any(line.split()[:1] == ["1029"] for line in lines(app)))
+
+
+async def test_among_sixteen_colours_the_row_under_the_cursor_is_reversed():
+    app = GpuDoctorApp(ScriptedFeed(DemoTimeline(AT).at(60)))
+    app.console = Console(color_system="standard", force_terminal=True)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await begun(app, pilot)
+        strips = app.screen._compositor.render_strips()
+        chosen = app.screen.query_one("#processes", Grid).selected.partition("@")[0]
+        for strip in strips:
+            of_row = chosen in strip.text
+            assert any(part.style and part.style.reverse for part in strip) is of_row
