@@ -81,6 +81,7 @@ async def take(width: int, height: int, keys: Way) -> str:
 def main() -> None:
     """Write every picture."""
     os.environ["TZ"] = "UTC"
+    os.environ["COLORTERM"] = "truecolor"
     time.tzset()
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name, (width, height, keys) in PICTURES.items():

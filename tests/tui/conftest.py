@@ -30,8 +30,10 @@ def app(feed):
 
 
 @pytest.fixture(autouse=True)
-def _same_clock_everywhere(monkeypatch):
+def _same_clock_and_colours_everywhere(monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
+    # With few colours the cursor looks different.
+    monkeypatch.setenv("COLORTERM", "truecolor")
     time.tzset()
     yield
     monkeypatch.undo()
