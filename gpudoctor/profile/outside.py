@@ -232,6 +232,9 @@ def _script(frames: Sequence[_Frame], row: Sequence[int]) -> tuple[int, ...]:
     if any(frames[row[at]].name.endswith("_hold_up") for at in own):
         return ()
     root = max((at for at in own if frames[row[at]].name == "main"), default=-1)
+    if root < 0:
+        # The interpreter starts or ends: the script does not run.
+        return ()
     kept = [row[at] for at in range(root + 1, len(row)) if at not in own]
     return tuple(number for number in kept[::-1] if not _HEAD.match(frames[number].name))
 

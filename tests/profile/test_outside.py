@@ -46,7 +46,10 @@ def recording(*stacks, name='Process 77 Thread 77 "MainThread"'):
 
 def test_the_runner_is_cut_off_and_the_loop_is_told_from_the_start():
     seen = main_samples(
-        recording([0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 6, 3, 4], [0, 1, 2, 5]), 77, 3.0, 1.5
+        recording([0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 6, 3, 4], [0, 1, 2, 5], [0, 4]),
+        77,
+        3.0,
+        1.5,
     )
     assert seen.samples == 3
     names = [name for name, *_ in seen.functions]
