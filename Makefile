@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports format bench docs audit clean
+.PHONY: help run test compat lint types imports format bench docs audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -50,6 +50,9 @@ format: $(VENV)/.tested ## Put the code into its form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+compat: $(VENV)/.installed ## The tests that start no programs, on every other Python here, with the oldest requirements too
+	@$(BIN)/python -m tools.compat $(ARGS)
+
 bench: $(VENV)/.tested ## Measure against the peers, side by side
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -m tools.performance
@@ -63,4 +66,4 @@ audit: $(VENV)/.tested ## Ask PyPI for known vulnerabilities of what is installe
 	@build/audit/bin/pip-audit --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean: ## Remove what was made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache tests/nvml_sim/build
+	rm -rf $(VENV) .compat build dist .mypy_cache .ruff_cache tests/nvml_sim/build

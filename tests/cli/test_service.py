@@ -30,7 +30,7 @@ def test_a_users_unit_is_written_and_the_next_steps_are_said(home):
         f"ExecStart={sys.executable} -m gpudoctor serve --wait-for-driver --interval 10"
         in home.read_text().splitlines()
     )
-    assert "systemctl --user enable --now gpudoctor.service" in done.stderr
+    assert "systemctl --user enable --now gpudoctor.service" in done.output
     assert call("show", "--user", "--", "--interval", "10").stdout == home.read_text()
 
 

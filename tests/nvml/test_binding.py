@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pynvml
 import pytest
 
 from gpudoctor.nvml.api import (
@@ -177,7 +178,9 @@ def test_health_reads_ecc_rows_and_the_recommended_recovery(nvml_sim, driver, gp
     assert health.recovery_action == "reset the GPU"
     assert health.persistence_mode is True
     assert health.compute_mode == "default"
-    assert health.fabric_state == "completed"
+    # Older releases of the binding cannot ask for it.
+    asks = hasattr(pynvml, "nvmlDeviceGetGpuFabricInfoV")
+    assert health.fabric_state == ("completed" if asks else None)
 
 
 def test_an_older_card_tells_retired_pages_instead_of_rows(nvml_sim, driver):
