@@ -13,6 +13,7 @@ import msgspec
 import platformdirs
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.decoding import convert
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def parse(text: str, *, where: str) -> Settings:
         raise GpuDoctorError(f"{where} is not valid TOML", cause=str(error)) from error
     _reject_unknown(raw, Settings, where, "")
     try:
-        settings = msgspec.convert(raw, Settings)
+        settings = convert(raw, Settings)
     except msgspec.ValidationError as error:
         raise GpuDoctorError(f"{where} has a value of the wrong kind", cause=str(error)) from error
     _reject_useless(settings, where)

@@ -54,3 +54,39 @@ def test_only_the_binding_imports_pynvml(path):
 def test_every_module_says_what_it_is_for(path):
     if path.read_text().strip():
         assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_types_are_read_through_the_lock_that_keeps_threads_from_crashing():
+    ways = {"msgspec.convert", "msgspec.json.decode", "msgspec.json.Decoder"}
+    past = [
+        f"{name(path)}:{node.lineno}"
+        for path in MODULES
+        if path.name != "decoding.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) in ways)
+        or (isinstance(node, ast.ImportFrom) and node.module in ("msgspec", "msgspec.json"))
+    ]
+    assert not past
+
+
+def test_everything_public_says_what_it_is():
+    silent = [
+        f"{name(path)}:{item.lineno} {item.name}"
+        for path in MODULES
+        for item in public(ast.parse(path.read_text()))
+        if not ast.get_docstring(item)
+    ]
+    assert not silent
+
+
+def public(node):
+    """The classes, functions and methods in `node` whose names have no underscore in front. A protocol's
+    methods may be left to the protocol's own words."""
+    for item in node.body:
+        if not isinstance(item, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if item.name.startswith("_") or ast.unparse(item.body[-1]) == "...":
+            continue
+        yield item
+        if isinstance(item, ast.ClassDef):
+            yield from public(item)

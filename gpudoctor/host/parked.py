@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from gpudoctor.host.proc_files import read_stat, read_text
+from gpudoctor.model.decoding import decoder
 from gpudoctor.model.parked import Parked
 
 PROC = Path("/proc")
@@ -115,6 +116,6 @@ def _name(record: Parked) -> str:
 
 def _read(path: Path) -> Parked | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Parked)
+        return decoder(Parked).decode(path.read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None

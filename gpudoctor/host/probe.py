@@ -16,6 +16,7 @@ import msgspec
 from gpudoctor.host.interpreter import Target
 from gpudoctor.host.libraries import loaded_libraries
 from gpudoctor.host.requirements import pins
+from gpudoctor.model.decoding import convert
 from gpudoctor.model.probe import (
     CudaDriver,
     Package,
@@ -65,7 +66,7 @@ class Answers:
         if self.values.get(key) is None:
             return None
         try:
-            return msgspec.convert(self.values[key], kind)
+            return convert(self.values[key], kind)
         except msgspec.ValidationError as error:
             self.failures[key] = f"unexpected answer: {error}"
             return None

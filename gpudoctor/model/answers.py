@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
+from gpudoctor.model.decoding import convert
+
 MOST_CHARACTERS = 64 * 1024
 T = TypeVar("T")
 _NOT_ONE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, msgspec.MsgspecError)
@@ -21,6 +23,6 @@ def read_answer(answer: str, kind: type[T]) -> T:
     if len(answer) > MOST_CHARACTERS:
         raise ValueError(f"it answered with {len(answer)} characters")
     try:
-        return msgspec.convert(ast.literal_eval(answer), kind)
+        return convert(ast.literal_eval(answer), kind)
     except _NOT_ONE as error:
         raise ValueError("what it answered is not the payload's answer") from error

@@ -23,3 +23,13 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
         if found is None:
             found = _MADE[kind] = msgspec.json.Decoder(kind)
         return found
+
+
+def convert(value: object, kind: type[T]) -> T:
+    """Plain dicts, lists, strings and numbers as a `kind`, strictly; in any number of threads.
+
+    Raises:
+        msgspec.ValidationError: `value` is of another shape.
+    """
+    decoder(kind)  # msgspec keeps what it found out about a type with the type
+    return msgspec.convert(value, kind)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.decoding import decoder
 
 # Decoded, a trace takes a few times as much memory.
 MOST_BYTES = 4 * 1024**3
@@ -129,10 +130,10 @@ def _unpacked(packed: bytes) -> bytes:
 
 
 def _decode(path: Path) -> _Trace:
-    decoder = msgspec.json.Decoder(_Trace)
+    reader = decoder(_Trace)
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is no regular file")
     if path.suffix == ".gz":
-        return decoder.decode(_unpacked(path.read_bytes()))
+        return reader.decode(_unpacked(path.read_bytes()))
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        return decoder.decode(view)
+        return reader.decode(view)

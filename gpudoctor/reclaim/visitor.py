@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from gpudoctor.errors import ExitCode, GpuDoctorError
+from gpudoctor.model.decoding import convert, decoder
 from gpudoctor.model.injection import Visit
 from gpudoctor.reclaim.entrance import Entrance
 from gpudoctor.reclaim.inject import TIMEOUT_S, visit
@@ -66,7 +67,7 @@ def _understood(answer: bytes, complaint: str) -> Visit:
             hint=error["hint"],
             exit_code=ExitCode(error["exit_code"]),
         )
-    return msgspec.convert(told["visit"], Visit)
+    return convert(told["visit"], Visit)
 
 
 class _Request(msgspec.Struct):
@@ -77,7 +78,7 @@ class _Request(msgspec.Struct):
 
 def serve() -> None:
     """The helper: reads one request from stdin, and writes the visit or the error to stdout."""
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Request)
+    request = decoder(_Request).decode(sys.stdin.buffer.readline())
     told: dict[str, Any]
     try:
         done = visit(request.way_in, request.source, timeout_s=request.timeout_s, wanted=_wanted)

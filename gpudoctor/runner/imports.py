@@ -40,6 +40,7 @@ class ImportWatch:
         self._searching = False
 
     def install(self) -> None:
+        """From now on every import asks us first."""
         sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
@@ -57,6 +58,7 @@ class ImportWatch:
         return spec
 
     def about_to(self, name: str, module: ModuleType) -> None:
+        """The module is there and has not run: tell who waits for it."""
         callback = self._waiting.get(name)
         if callback is not None:
             callback(module, False)

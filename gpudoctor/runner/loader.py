@@ -29,6 +29,7 @@ class LoaderUse:
         self.start_seconds = 0.0
 
     def as_dict(self) -> Dict[str, Any]:
+        """The row of the session file."""
         plain = {k: v for k, v in vars(self).items() if k not in ("site", "number")}
         return {"site": list(self.site) if self.site else None, **plain}
 

@@ -19,6 +19,7 @@ class Row:
         self.parameter_bytes: Optional[int] = None
 
     def as_dict(self) -> Dict[str, Any]:
+        """The row of the modules file."""
         return {key: value for key, value in vars(self).items() if key != "number"}
 
 

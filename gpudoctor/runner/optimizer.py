@@ -29,6 +29,7 @@ class OptimizerUse:
         self.begun = 0.0
 
     def as_dict(self) -> Dict[str, Any]:
+        """The row of the session file."""
         return {key: value for key, value in vars(self).items() if key != "begun"}
 
 

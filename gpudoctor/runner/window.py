@@ -44,6 +44,7 @@ class Window:
 
     @property
     def active(self) -> bool:
+        """Whether the window is open: torch's profiler is running."""
         return self.state == "active"
 
     @property

@@ -108,6 +108,7 @@ class Counter:
         raise SystemExit(0)
 
     def as_dict(self) -> Dict[str, Any]:
+        """What was counted and timed, as the child tells it to gpudoctor."""
         ends = self._ends
         times = [after - before for before, after in zip(ends, ends[1:])]
         measured = ends[self.warmup - 1 :]

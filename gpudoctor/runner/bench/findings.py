@@ -19,6 +19,7 @@ class Findings:
         self.machine: Dict[str, Any] = {}
 
     def about_torch(self, torch: Any) -> None:
+        """Notes with which Python, torch and CUDA this ran."""
         cuda = torch.version.cuda
         self.machine = {"python": sys.version.split()[0], "torch": torch.__version__, "cuda": cuda}
 
@@ -40,4 +41,5 @@ class Findings:
             self.operators.append(entry)
 
     def as_dict(self) -> Dict[str, Any]:
+        """All that was found, as the child tells it to gpudoctor."""
         return dict(vars(self))

@@ -54,6 +54,7 @@ class Subject:
 
     @property
     def batch_size(self) -> int:
+        """How many samples one step takes; 0 where the input of a model of the user's has no dimensions."""
         network = NETWORKS.get(self.options["model"])
         if network is None:
             return int(self.inputs[0].shape[0]) if self.inputs[0].dim() else 0
