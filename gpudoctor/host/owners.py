@@ -48,7 +48,7 @@ class OwnerReader:
             if process.visible:
                 read = self._known.get(process.key)
                 if read is None or now - read[0] >= _AGAIN_S:
-                    text = read_text(self._root / str(process.pid) / "cgroup")
+                    text = read_text(f"{self._root}/{process.pid}/cgroup")
                     read = now, parse_owner(text or "")
                 known[process.key] = read
         self._known = known

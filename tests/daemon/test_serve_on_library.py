@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import platform
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 
+from gpudoctor.host.interpreter import find
 from tests.cli.serving import serving
 
 FAST = ("--interval", "0.2")
+
+
+def _version_of(python):
+    asked = (python, "-c", "import platform; print(platform.python_version())")
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture
@@ -133,4 +139,5 @@ def test_time_held_down_single_links_unlisted_memory_and_the_installed_torch_are
     assert f"gpudoctor_gpu_unlisted_memory_bytes{{{here}}} {9 << 30}\n" in text
     assert len(series_of(text, "gpudoctor_gpu_nvlink_link_transmit_bytes_total")) == 8 * 18
     [line] = series_of(text, "gpudoctor_environment_info")
-    assert f'python="{platform.python_version()}"' in line
+    # The Python that a user here would start, which need not be the one that runs this.
+    assert f'python="{_version_of(find().executable)}"' in line
