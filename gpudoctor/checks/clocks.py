@@ -89,12 +89,8 @@ def thermal_slowdown(ctx: CheckContext) -> Iterator[Finding]:
 )
 def near_shutdown(ctx: CheckContext) -> Iterator[Finding]:
     """At its shutdown temperature the GPU switches itself off and every job on it is lost."""
-    told = ctx.reporting(
-        lambda d: (
-            None
-            if d.thermal.gpu_celsius is None or d.facts.temperature_shutdown_celsius is None
-            else (d.thermal.gpu_celsius, d.facts.temperature_shutdown_celsius)
-        )
+    told = ctx.reporting_both(
+        lambda d: d.thermal.gpu_celsius, lambda d: d.facts.temperature_shutdown_celsius
     )
     for device, (now, limit) in told:
         if now >= limit - _NEAR_SHUTDOWN_CELSIUS:
@@ -116,12 +112,8 @@ def near_shutdown(ctx: CheckContext) -> Iterator[Finding]:
 )
 def power_limit(ctx: CheckContext) -> Iterator[Finding]:
     """Somebody lowered the power limit. That may be wanted (heat, power budget), and it costs speed."""
-    told = ctx.reporting(
-        lambda d: (
-            None
-            if d.power.limit_watts is None or d.facts.power_limit_default_watts is None
-            else (d.power.limit_watts, d.facts.power_limit_default_watts)
-        )
+    told = ctx.reporting_both(
+        lambda d: d.power.limit_watts, lambda d: d.facts.power_limit_default_watts
     )
     for device, (limit, default) in told:
         if limit < default * _LIMIT_SHARE:

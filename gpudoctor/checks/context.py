@@ -16,6 +16,7 @@ from gpudoctor.model.probe import Probe, TorchBuild, TorchCuda
 from gpudoctor.model.snapshot import Device, DeviceState, Snapshot
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class NotReportedError(Exception):
@@ -94,6 +95,21 @@ class CheckContext:
         if not told:
             raise NotReportedError("no GPU here reports it")
         return told
+
+    def reporting_both(
+        self, one: Callable[[Device], T | None], other: Callable[[Device], U | None]
+    ) -> list[tuple[Device, tuple[T, U]]]:
+        """The GPUs that give these two readings, with them.
+
+        Raises:
+            NotReportedError: none of them gives both.
+        """
+
+        def both(device: Device) -> tuple[T, U] | None:
+            first, second = one(device), other(device)
+            return None if first is None or second is None else (first, second)
+
+        return self.reporting(both)
 
     def the_probe(self) -> Probe:
         """The answer of the interpreter under test, whatever it was."""

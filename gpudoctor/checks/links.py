@@ -27,13 +27,7 @@ _REPLAYS = 1000
 def pcie_width(ctx: CheckContext) -> Iterator[Finding]:
     """The link came up with fewer lanes than the GPU and the slot could use, so that copies from and
     to the host take longer. Unlike the generation, the width does not drop when the GPU idles."""
-    told = ctx.reporting(
-        lambda d: (
-            None
-            if d.pcie.width is None or d.facts.pcie_width_max is None
-            else (d.pcie.width, d.facts.pcie_width_max)
-        )
-    )
+    told = ctx.reporting_both(lambda d: d.pcie.width, lambda d: d.facts.pcie_width_max)
     for device, (width, most) in told:
         if 0 < width < most:
             yield warning(

@@ -111,13 +111,7 @@ def mig_one_per_process(ctx: CheckContext) -> Iterator[Finding]:
 )
 def mig_pending(ctx: CheckContext) -> Iterator[Finding]:
     """MIG mode was switched and takes effect only when the GPU is reset."""
-    told = ctx.reporting(
-        lambda d: (
-            None
-            if d.mig.enabled is None or d.mig.enabled_after_reset is None
-            else (d.mig.enabled, d.mig.enabled_after_reset)
-        )
-    )
+    told = ctx.reporting_both(lambda d: d.mig.enabled, lambda d: d.mig.enabled_after_reset)
     for device, (now, later) in told:
         if now != later:
             word = "on" if later else "off"

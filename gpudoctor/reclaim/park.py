@@ -12,6 +12,7 @@ import msgspec
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host import parked as records
 from gpudoctor.model.condition import Condition, refused
+from gpudoctor.model.lineage import Lineage
 from gpudoctor.model.parked import Parked, Share
 from gpudoctor.model.parking import ParkOutcome, ParkResult
 from gpudoctor.model.process import GpuProcess
@@ -49,14 +50,8 @@ def plan_park(pid: int, snapshot: Snapshot, root: Path = PROC) -> Task:
     subject = look(pid, snapshot, root)
     process = subject.process
     row = subject.row
-    record = Parked(
-        pid=pid,
-        start_ticks=process.start_ticks,
-        boot_id=records.boot_id(root),
-        name=process.name,
-        command=process.command,
-        user=process.user,
-        uid=process.uid,
+    record = msgspec.structs.replace(
+        _record(pid, process, root),
         gpus=_shares(row),
         memory_used_bytes=row.memory_used_bytes if row else None,
         parked_at=time.time(),
@@ -72,8 +67,12 @@ def plan_unpark(pid: int, snapshot: Snapshot, root: Path = PROC) -> Task:
     """
     subject = look(pid, snapshot, root)
     known = next((one for one in records.parked(root=root) if one.pid == pid), None)
-    process = subject.process
-    record = known or Parked(
+    record = known or _record(pid, subject.process, root)
+    return Task(record, unpark_conditions(record, subject, snapshot))
+
+
+def _record(pid: int, process: Lineage, root: Path) -> Parked:
+    return Parked(
         pid=pid,
         start_ticks=process.start_ticks,
         boot_id=records.boot_id(root),
@@ -82,7 +81,6 @@ def plan_unpark(pid: int, snapshot: Snapshot, root: Path = PROC) -> Task:
         user=process.user,
         uid=process.uid,
     )
-    return Task(record, unpark_conditions(record, subject, snapshot))
 
 
 def _shares(row: GpuProcess | None) -> tuple[Share, ...]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from gpudoctor import __version__, units
+from gpudoctor import __version__
 from gpudoctor.model.bench import BenchReport, BenchResult
 from gpudoctor.render.bench import details, machine_line, ratio_text
+from gpudoctor.render.templating import environment
 
 _MARGIN = 0.1
 
@@ -26,27 +25,14 @@ class Whisker:
 
 def html(report: BenchReport) -> str:
     """The report as one HTML document."""
-    environment = Environment(
-        loader=PackageLoader("gpudoctor.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        duration=units.duration,
-        size=units.data_size,
-        text=units.text,
-        printable=units.printable,
-        ratio=ratio_text,
-        details=details,
-    )
+    made = environment()
+    made.filters.update(ratio=ratio_text, details=details)
     subjects = dict.fromkeys(result.subject for result in report.results)
     parts = [
         (subject, _drawn([one for one in report.results if one.subject == subject]))
         for subject in subjects
     ]
-    return environment.get_template("bench.html").render(
+    return made.get_template("bench.html").render(
         report=report,
         machine=machine_line(report.machine),
         written=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),

@@ -7,13 +7,13 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from gpudoctor import __version__, units
 from gpudoctor.model.profile import Profile
 from gpudoctor.profile.session import SamplesSeen
 from gpudoctor.profile.timeline import Timeline
-from gpudoctor.render import memory_history, treemap
+from gpudoctor.render import memory_history, templating, treemap
 from gpudoctor.render.charts import HEIGHT, WIDTH, chart
 from gpudoctor.render.flame import boxes
 from gpudoctor.render.gpu_strip import strips
@@ -38,22 +38,8 @@ def html(profile: Profile, samples: SamplesSeen | None, timeline: Timeline | Non
 
 def environment(place: Callable[[str | None], str]) -> Environment:
     """Where the templates and the filters that all of them use come from; `place` shortens a line's."""
-    made = Environment(
-        loader=PackageLoader("gpudoctor.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(
-        duration=units.duration,
-        percent=units.percent,
-        count=units.count,
-        size=units.data_size,
-        text=units.text,
-        printable=units.printable,
-        short=place,
-    )
+    made = templating.environment()
+    made.filters["short"] = place
     return made
 
 
