@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -46,6 +48,12 @@ def attach(
         except NoAnswerError as error:
             click.echo(f"The daemon at {path} is not used: {error}.", err=True)
     return None
+
+
+def say_whose(path: Path, snapshot: Snapshot) -> None:
+    """Tell on stderr that it is a daemon's look, and how old it is."""
+    age = time.monotonic() - snapshot.monotonic
+    click.echo(f"Seen {age:.0f} s ago by the daemon at {path} (--no-daemon: look now).", err=True)
 
 
 def attached_look() -> Callable[[], Snapshot] | None:

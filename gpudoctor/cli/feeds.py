@@ -55,7 +55,7 @@ def direct(machine: Machine, sampler: Sampler) -> Source:
 
 
 def attached(stack: ExitStack, settings: Settings) -> Source | None:
-    """A running daemon until it is gone, then the driver itself; None where no daemon can be used."""
+    """A running daemon, and while it is gone the driver itself; None where no daemon can be used."""
     from gpudoctor.cli.attach import attach
 
     every = settings.sampling.interval_seconds
@@ -66,9 +66,12 @@ def attached(stack: ExitStack, settings: Settings) -> Source | None:
     from gpudoctor.daemon.attached import AttachedFeed
 
     client, first = answered
+    opened: list[Machine] = []
 
     def open_direct() -> Sampler:
-        return sampler_of(stack.enter_context(open_machine()), settings)
+        if not opened:
+            opened.append(stack.enter_context(open_machine()))
+        return sampler_of(opened[0], settings)
 
     feed = AttachedFeed(client, open_direct, first=first, interval_s=every)
     return Source(feed, "nvml", DaemonPast(client), lambda: feed.daemon)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpudoctor.cli.attach import attach, no_daemon
+from gpudoctor.cli.attach import attach, no_daemon, say_whose
 from gpudoctor.cli.sources import Machine, open_machine
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from gpudoctor.model.listing import Listing
     from gpudoctor.model.parked import Parked
@@ -64,7 +63,7 @@ def ps(
     if attached is not None:
         client, snapshot = attached
         if not as_json:
-            _say_whose(client.path, snapshot)
+            say_whose(client.path, snapshot)
         _tell(snapshot, True, as_json, tree, None, wanted)
         return
     with open_machine(demo, replay) as machine:
@@ -72,11 +71,6 @@ def ps(
             click.echo(machine.notice, err=True)
         for snapshot in _looks(machine, watch):
             _tell(snapshot, machine.reopen is not None, as_json, tree, watch, wanted)
-
-
-def _say_whose(path: Path, snapshot: Snapshot) -> None:
-    age = time.monotonic() - snapshot.monotonic
-    click.echo(f"Seen {age:.0f} s ago by the daemon at {path} (--no-daemon: look now).", err=True)
 
 
 def _tell(

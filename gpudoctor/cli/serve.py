@@ -198,7 +198,11 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
         service = Service(ledger, opener, readers, history=history, access=access, reread=reread)
         if sampler is not None:
             service.attach(sampler)
-        service.run((*sockets.values(), *own.values()), lambda: assembly.say_where(sockets, own))
+        service.run(
+            tuple(sockets.values()),
+            lambda: assembly.say_where(sockets, own),
+            local=tuple(own.values()),
+        )
 
 
 def _policy(chosen: _Options) -> Policy | None:

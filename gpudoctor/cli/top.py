@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpudoctor import config as settings_file
+from gpudoctor.cli.attach import attach, say_whose
 from gpudoctor.cli.feeds import Source, attached, direct, sampler_of
 from gpudoctor.cli.painting import in_browser, kept, paint, paint_on_stdout
 from gpudoctor.cli.sources import Machine, open_machine
@@ -23,6 +24,7 @@ from gpudoctor.present.glyphs import Glyphs, glyphs, speaks_unicode
 from gpudoctor.sampling.sampler import Sampler
 
 if TYPE_CHECKING:
+    from gpudoctor.model.snapshot import Snapshot
     from gpudoctor.reclaim.watch import OrphanWatch
     from gpudoctor.tui.errands import Errands
     from gpudoctor.tui.screens.fleet import FleetSource
@@ -58,14 +60,18 @@ def top(
     plain = ascii_only or not (browser or speaks_unicode(sys.stdout.encoding))
     live = not once and (browser or (sys.stdout.isatty() and sys.stdin.isatty()))
     with ExitStack() as stack:
-        if live and not (demo or replay or no_daemon):
-            daemon = attached(stack, settings)
+        if not (demo or replay or no_daemon):
+            if not live and (seen := attach()) is not None:
+                client, snapshot = seen
+                say_whose(client.path, snapshot)
+                return _print(snapshot, glyphs(plain))
+            daemon = attached(stack, settings) if live else None
             if daemon is not None:
                 return _live(daemon, settings, plain, read_only)
         machine = _machine(stack, demo, replay)
         sampler = sampler_of(machine, settings)
         if not live:
-            return _print(sampler, glyphs(plain))
+            return _print(_look(sampler), glyphs(plain))
         return _live(direct(machine, sampler), settings, plain, read_only)
 
 
@@ -79,13 +85,16 @@ def _machine(stack: ExitStack, demo: bool, replay: str | None) -> Machine:
         return stack.enter_context(open_machine(demo=True))
 
 
-def _print(sampler: Sampler, set_: Glyphs) -> int:
-    from gpudoctor.render.overview import overview, unstyled
-
+def _look(sampler: Sampler) -> Snapshot:
     try:
-        snapshot = sampler.once(_FIRST_LOOK_S)
+        return sampler.once(_FIRST_LOOK_S)
     finally:
         sampler.stop()
+
+
+def _print(snapshot: Snapshot, set_: Glyphs) -> int:
+    from gpudoctor.render.overview import overview, unstyled
+
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         style = unstyled if os.environ.get("NO_COLOR") else _coloured

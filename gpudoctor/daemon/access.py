@@ -68,7 +68,8 @@ class Guard:
     """Answers only those who send the token, or the name and password of one of the users.
 
     The token is taken as a bearer token or as the password of basic auth, under any name. Where
-    neither a token nor a user is set, everybody is answered.
+    neither a token nor a user is set, everybody is answered. At the daemon's own socket root and the
+    daemon's user need neither: they could read the token, and the daemon's memory.
     """
 
     def __init__(self, access: Access, answer: Answer) -> None:
@@ -83,7 +84,8 @@ class Guard:
         """The answer, or 401."""
         header = request.headers.get("authorization", "")
         open_to_all = self._access.token is None and not self._access.users
-        if open_to_all or request.path in _OPEN or self._has_token(header):
+        trusted = request.uid is not None and request.uid in (0, os.geteuid())
+        if open_to_all or trusted or request.path in _OPEN or self._has_token(header):
             return self._answered(request)
         sent = _name_and_password(header)
         if sent is None or not self._access.users:

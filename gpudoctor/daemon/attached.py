@@ -1,4 +1,4 @@
-"""Snapshots from a running daemon for a front end that stays open; from the driver when it is gone."""
+"""Snapshots from a running daemon for a front end that stays open; from the driver while it is gone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _LOG = logging.getLogger(__name__)
 # One answer may come late while the daemon writes or is stopped for a moment; two say that it is gone.
 _TRIES = 2
 _RETRY_S = 2.0
+# A daemon that is back is asked again; one that comes and goes is asked ever more seldom.
+_BACK_S = 5.0
+_MOST_BACK_S = 60.0
 
 
 def oldest(interval_s: float) -> float:
@@ -33,8 +36,8 @@ def oldest(interval_s: float) -> float:
 class AttachedFeed:
     """Publishes what the daemon behind `client` sees, every `interval_s` seconds, as a Sampler does.
 
-    When the daemon is gone, hangs or lies, `open_direct` gives a Sampler, which publishes from then
-    on. `daemon` says whether the daemon is used.
+    While the daemon is gone, hangs or lies, `open_direct` gives a Sampler, which publishes until the
+    daemon can be used again; that is tried every `back_s` seconds. `daemon` says whether it is used.
     """
 
     def __init__(
@@ -44,12 +47,14 @@ class AttachedFeed:
         *,
         first: Snapshot | None = None,
         interval_s: float = 1.0,
+        back_s: float = _BACK_S,
     ) -> None:
         self.latest = first
         self.daemon = True
         self._client = client
         self._open_direct = open_direct
         self._interval_s = interval_s
+        self._back_s = back_s
         self._readers: dict[int, Reader] = {}
         self._next = 0
         self._lock = threading.Lock()
@@ -82,6 +87,17 @@ class AttachedFeed:
         return unsubscribe
 
     def _run(self) -> None:
+        back_s = self._back_s
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            self._follow()
+            steady = time.monotonic() - begun > _MOST_BACK_S
+            back_s = self._back_s if steady else back_s
+            self._go_direct(back_s)
+            back_s = min(2 * back_s, _MOST_BACK_S)
+
+    def _follow(self) -> None:
+        """Publish what the daemon sees until it is gone."""
         failed = 0
         while not self._stop.is_set():
             begun = time.monotonic()
@@ -92,7 +108,6 @@ class AttachedFeed:
                 failed += 1
                 if failed >= _TRIES:
                     _LOG.warning("the daemon is not used any more: %s", error)
-                    self._go_direct()
                     return
             self._stop.wait(max(0.05, self._interval_s - (time.monotonic() - begun)))
 
@@ -115,24 +130,49 @@ class AttachedFeed:
                 # One broken reader must not stop the others.
                 _LOG.exception("a reader of snapshots failed")
 
-    def _go_direct(self) -> None:
+    def _go_direct(self, back_s: float) -> None:
+        """Let a Sampler publish until the daemon is back; it is asked every `back_s` seconds."""
         self.daemon = False
+        sampler: Sampler | None = None
         while not self._stop.is_set():
+            sampler = sampler or self._opened()
+            if self._stop.wait(_RETRY_S if sampler is None else back_s):
+                return
             try:
-                sampler = self._open_direct()
-            except GpuDoctorError as error:
-                self._say_stale(error)
-                self._stop.wait(_RETRY_S)
+                seen = self._ask()
+            except NoAnswerError:
                 continue
             with self._lock:
-                self._sampler = sampler
-                ended = self._stop.is_set()
-            if ended:
+                self._sampler = None
+            if sampler is not None:
                 sampler.stop()
-                return
-            sampler.subscribe(self._publish)
-            sampler.start()
+            _LOG.info("the daemon is used again")
+            self.daemon = True
+            self._take(seen)
             return
+
+    def _opened(self) -> Sampler | None:
+        """A Sampler that publishes; None where the driver cannot be asked, or we have ended meanwhile."""
+        try:
+            sampler = self._open_direct()
+        except GpuDoctorError as error:
+            self._say_stale(error)
+            return None
+        with self._lock:
+            self._sampler = sampler
+            ended = self._stop.is_set()
+        if ended:
+            sampler.stop()
+            return None
+
+        def publish(snapshot: Snapshot) -> None:
+            # One that hangs may give its last look after the daemon is back.
+            if self._sampler is sampler:
+                self._publish(snapshot)
+
+        sampler.subscribe(publish)
+        sampler.start()
+        return sampler
 
     def _say_stale(self, error: GpuDoctorError) -> None:
         """Nothing old is shown as new, also while neither the daemon nor the driver answers."""

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
@@ -31,6 +32,8 @@ class Request:
     path: str
     query: str
     headers: Mapping[str, str]
+    # Who asks, where the kernel says it: at the sockets that were named to `listen` as local.
+    uid: int | None = None
 
     def accepts(self, header: str, value: str) -> bool:
         """True when the header lists `value` and does not refuse it with q=0."""
@@ -81,8 +84,16 @@ class HttpServer:
         self._open: set[asyncio.Task[None]] = set()
         self._servers: dict[socket.socket, asyncio.Server] = {}
 
-    async def listen(self, listening: socket.socket, context: ssl.SSLContext | None = None) -> None:
+    async def listen(
+        self,
+        listening: socket.socket,
+        context: ssl.SSLContext | None = None,
+        *,
+        local: bool = False,
+    ) -> None:
         """Begin to accept connections on `listening`; a UNIX socket needs no TLS.
+
+        Requests at one that is `local`, which only a UNIX socket can be, say whose they are.
 
         The socket stays the caller's. Asked for again, it takes the other context from the next
         connection on, and none is refused meanwhile.
@@ -91,7 +102,8 @@ class HttpServer:
         # asyncio closes the socket that it is given.
         sock = listening.dup()
         if listening.family == socket.AF_UNIX:
-            server = await asyncio.start_unix_server(self._connected, sock=sock, limit=HEAD_LIMIT)
+            taking = self._connected_locally if local else self._connected
+            server = await asyncio.start_unix_server(taking, sock=sock, limit=HEAD_LIMIT)
         else:
             server = await asyncio.start_server(
                 self._connected,
@@ -112,7 +124,15 @@ class HttpServer:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected_locally(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        uid = _peer(writer.get_extra_info("socket"))
+        await self._connected(reader, writer, uid)
+
+    async def _connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, uid: int | None = None
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
@@ -120,7 +140,7 @@ class HttpServer:
             if len(self._open) > self._most:
                 await self._send(writer, _plain(HTTPStatus.SERVICE_UNAVAILABLE), "GET", last=True)
             else:
-                await self._converse(reader, writer)
+                await self._converse(reader, writer, uid)
         except (ConnectionError, TimeoutError, ssl.SSLError, asyncio.CancelledError):
             # The other side has left or is too slow, or we end: there is nobody to tell.
             writer.transport.abort()
@@ -128,13 +148,15 @@ class HttpServer:
             self._open.discard(task)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, uid: int | None
+    ) -> None:
         patience = self._timeout_s
         while True:
             try:
                 async with asyncio.timeout(patience):
                     head = await reader.readuntil(b"\r\n\r\n")
-                request = parse_head(head)
+                request = replace(parse_head(head), uid=uid)
             except asyncio.IncompleteReadError:
                 return
             except asyncio.LimitOverrunError:
@@ -174,6 +196,14 @@ class HttpServer:
         writer.write(head if method == "HEAD" else head + response.body)
         async with asyncio.timeout(self._timeout_s):
             await writer.drain()
+
+
+def _peer(connection: socket.socket) -> int | None:
+    """The user at the other end of a UNIX socket; None for one in a container, where uids may differ."""
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+    pid, uid, _ = struct.unpack("iII", told)
+    # The kernel gives 0 where the pid has no meaning here.
+    return int(uid) if pid else None
 
 
 def parse_head(head: bytes) -> Request:

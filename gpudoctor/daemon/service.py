@@ -61,10 +61,17 @@ class Service:
         self._supervisor = Supervisor()
 
     def run(
-        self, listening: Sequence[socket.socket], started: Callable[[], None] = lambda: None
+        self,
+        listening: Sequence[socket.socket],
+        started: Callable[[], None] = lambda: None,
+        *,
+        local: Sequence[socket.socket] = (),
     ) -> None:
-        """Serve on `listening` until a signal ends it; `started` is called once requests are taken."""
-        asyncio.run(self._run(listening, started))
+        """Serve on `listening` until a signal ends it; `started` is called once requests are taken.
+
+        At the UNIX sockets in `local`, root and the daemon's own user need no token and no password.
+        """
+        asyncio.run(self._run(listening, started, local))
 
     def keep_pace(self, interval_s: float) -> None:
         """Sample every `interval_s` seconds from the next sample on."""
@@ -81,7 +88,12 @@ class Service:
         sampler.subscribe(lambda _: setattr(sampler, "interval_s", self._pace.now()))
         sampler.start()
 
-    async def _run(self, listening: Sequence[socket.socket], started: Callable[[], None]) -> None:
+    async def _run(
+        self,
+        listening: Sequence[socket.socket],
+        started: Callable[[], None],
+        local: Sequence[socket.socket],
+    ) -> None:
         loop = asyncio.get_running_loop()
         end = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -89,6 +101,8 @@ class Service:
         server = HttpServer(self._answer)
         for one in listening:
             await server.listen(one, self._access.context)
+        for one in local:
+            await server.listen(one, local=True)
         loop.add_signal_handler(signal.SIGHUP, self._begin_reload, server, listening)
         if self._sampler is None:
             threading.Thread(target=self._wait_for_driver, name="opener", daemon=True).start()

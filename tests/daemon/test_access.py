@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import ssl
 import subprocess
@@ -21,6 +22,17 @@ def ask(path="/metrics", authorization=None):
     headers = {} if authorization is None else {"authorization": authorization}
     guard = Guard(Access(TOKEN), lambda request: Response(b"secret"))
     return guard(Request("GET", path, "", headers))
+
+
+@pytest.mark.parametrize("uid", [0, os.geteuid()])
+def test_root_and_the_daemons_user_need_no_token_at_its_own_socket(uid):
+    guard = Guard(Access(TOKEN), lambda request: Response(b"secret"))
+    assert guard(Request("GET", "/metrics", "", {}, uid)).body == b"secret"
+
+
+def test_another_user_needs_the_token_there_too():
+    guard = Guard(Access(TOKEN), lambda request: Response(b"secret"))
+    assert guard(Request("GET", "/metrics", "", {}, os.geteuid() + 1)).status == 401
 
 
 def basic(text: bytes) -> str:

@@ -143,3 +143,63 @@ def test_a_driver_that_is_opened_after_the_end_is_closed_again(daemon):
     may_go_on.set()
     until(lambda: not direct.running)
     assert direct.readers == []
+
+
+def test_a_daemon_that_is_back_is_used_again_and_the_driver_is_let_go(daemon):
+    opened = []
+
+    def open_direct():
+        opened.append(Direct())
+        return opened[-1]
+
+    feed = feed_of(daemon, open_direct, back_s=0.02)
+    seen = []
+    feed.subscribe(lambda look: seen.append(look.monotonic))
+    feed.start()
+    for turn in (1, 2):
+        until(lambda: feed.daemon)
+        daemon.gone = True
+        until(lambda turn=turn: len(opened) == turn and opened[-1].running)
+        assert not feed.daemon
+        daemon.next = snapshot(monotonic=10.0 * turn)
+        daemon.gone = False
+        until(lambda turn=turn: 10.0 * turn in seen)
+        assert feed.daemon
+        assert not opened[-1].running
+        # Its last look, which came late, is not shown after those of the daemon.
+        opened[-1].readers[0](snapshot(monotonic=5.0))
+        assert seen[-1] == 10.0 * turn
+    feed.stop()
+
+
+def test_a_daemon_that_comes_and_goes_is_asked_ever_more_seldom(daemon):
+    feed = feed_of(daemon, Direct, back_s=0.05)
+    direct = []
+    feed._open_direct = lambda: direct.append(time.monotonic()) or Direct()
+    lasted = []
+    feed.start()
+    for turn in (1, 2, 3):
+        daemon.gone = True
+        until(lambda turn=turn: len(direct) == turn)
+        daemon.gone = False
+        until(lambda: feed.daemon)
+        lasted.append(time.monotonic() - direct[-1])
+    feed.stop()
+    assert lasted[2] > 0.19
+    assert lasted[2] > 2 * lasted[0]
+
+
+def test_a_daemon_is_used_again_where_the_driver_never_answered(daemon, monkeypatch):
+    monkeypatch.setattr("gpudoctor.daemon.attached._RETRY_S", 0.02)
+
+    def no_driver():
+        raise GpuDoctorError("there is no driver")
+
+    daemon.gone = True
+    feed = feed_of(daemon, no_driver, first=snapshot(device(0), monotonic=1.0))
+    feed.start()
+    until(lambda: not feed.daemon)
+    daemon.next = snapshot(device(0), monotonic=time.monotonic() + 60)
+    daemon.gone = False
+    until(lambda: feed.daemon and feed.latest.devices[0].state is DeviceState.OK)
+    feed.stop()

@@ -74,6 +74,35 @@ def test_ps_shows_through_the_daemon_what_it_shows_by_itself(env, without_driver
         assert (left.returncode, left.stderr) == (0, "")
 
 
+def test_the_overview_in_text_is_the_daemons_too(env, without_driver):
+    with daemon_on(env):
+        told = run("--once", env=without_driver)
+        assert told.returncode == 0
+        assert "by the daemon at" in told.stderr
+        assert "H100" in told.stdout
+        assert run("--once", "--no-daemon", env=without_driver).returncode == 3
+
+
+def test_a_token_for_the_port_keeps_root_and_the_daemons_user_from_nothing(
+    env, without_driver, tmp_path
+):
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef")
+    token.chmod(0o600)
+    other = tmp_path / "other.sock"
+    command = ("--token-file", str(token), "--listen", f"unix:{other}", "--interval", "0.3")
+    program = [sys.executable, "-m", "gpudoctor", "serve", *command]
+    daemon = subprocess.Popen(program, env=env, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: run("ps", env=without_driver).returncode == 0)
+        # Whoever listens before a socket of one's own choice, as a proxy does, asks for others.
+        with pytest.raises(NoAnswerError, match="wants a token"):
+            Client(other).snapshot(oldest_s=60)
+    finally:
+        daemon.terminate()
+        daemon.wait(10)
+
+
 def test_a_process_that_has_just_ended_is_looked_for_anew(env, nvml_sim, children):
     pid = children.python("print('ready')\nimport time\ntime.sleep(600)")
     nvml_sim.machine.gpus[0].processes.append(SimProcess(pid, GIB))
