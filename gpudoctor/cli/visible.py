@@ -13,7 +13,14 @@ from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host import probe
 from gpudoctor.host.device_order import given_to_container
 from gpudoctor.host.driver import driver_report, uses_of
-from gpudoctor.host.interpreter import Target, environ_of, find, in_other_container, unreadable
+from gpudoctor.host.interpreter import (
+    Target,
+    environ_of,
+    find,
+    in_other_container,
+    stranger,
+    unreadable,
+)
 from gpudoctor.host.visibility import confirmed, reconciled, with_notes
 from gpudoctor.host.visible_devices import resolve
 from gpudoctor.model.visible import Visibility
@@ -21,6 +28,9 @@ from gpudoctor.model.visible import Visibility
 SCHEMA = "gpudoctor.visible/1"
 # Those that a child needs to enumerate as the process under test does; the rest stays ours.
 _PASSED = ("CUDA_", "NVIDIA_", "SLURM_", "HIP_", "ROCR_")
+# Of another user's process only these: others name libraries to load (CUDA_INJECTION64_PATH) or
+# servers to talk to (CUDA_MPS_PIPE_DIRECTORY).
+_OF_OTHERS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES")
 
 
 @click.command()
@@ -104,13 +114,18 @@ def _answer(
         gpus = given_to_container(environ.get("NVIDIA_VISIBLE_DEVICES", "all"), gpus)
     answer = resolve(environ, gpus)
     if real and not apart:
-        target = _target(environ, python)
+        theirs = pid is not None and stranger(pid) is not None
+        target = _target(_harmless(environ) if theirs else environ, python)
         asked = probe.run(target, timeout, "all" if python else "devices")
         answer = confirmed(answer, asked, gpus, "torch" if python else "driver")
     answer = with_notes(answer, environ)
     if pid is not None:
         answer = reconciled(answer, pid, uses_of(machine.nvml, pid, gpus))
     return answer
+
+
+def _harmless(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: environ[name] for name in _OF_OTHERS if name in environ}
 
 
 def _target(environ: Mapping[str, str], python: str | None) -> Target:

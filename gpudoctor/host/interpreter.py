@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.host.missing import no_process
 
 _NAMES = ("python", "pypy")
 
@@ -91,7 +93,7 @@ def of_process(pid: int, root: Path = Path("/")) -> Target:
     /proc/PID/environ is the environment at its start: what the process changed later is not in it.
 
     Raises:
-        GpuDoctorError: no such process, no right to look, no Python, or another container's.
+        GpuDoctorError: no such process, no right to look, no Python, another container's or user's.
     """
     folder = root / "proc" / str(pid)
     try:
@@ -114,6 +116,12 @@ def of_process(pid: int, root: Path = Path("/")) -> Target:
             cause=f"its {executable} is in another mount namespace",
             hint="Run gpudoctor inside that container.",
         )
+    if (owner := stranger(pid, root)) is not None:
+        raise GpuDoctorError(
+            f"process {pid} belongs to another user (uid {owner})",
+            cause="its interpreter and its environment would run code of theirs with your rights",
+            hint=f"Run gpudoctor as that user: sudo -u '#{owner}' gpudoctor env --pid {pid}",
+        )
     return Target(_as_called(words[0], executable, environ, cwd), f"--pid {pid}", environ, cwd)
 
 
@@ -125,6 +133,22 @@ def in_other_container(pid: int, root: Path = Path("/")) -> bool:
     """
     proc = root / "proc"
     return _mount_namespace(proc / str(pid)) != _mount_namespace(proc / "self")
+
+
+def stranger(pid: int, root: Path = Path("/")) -> int | None:
+    """The user, other than us, with whose rights a process runs; None where it is ours.
+
+    Raises:
+        GpuDoctorError: there is no such process.
+    """
+    try:
+        # Not the owner of the folder: a process can have that be root.
+        status = (root / "proc" / str(pid) / "status").read_bytes()
+    except OSError as error:
+        raise unreadable(pid, error) from error
+    found = re.search(rb"^Uid:((?:\s+\d+){4})$", status, re.MULTILINE)
+    uids = [int(word) for word in found[1].split()] if found else [-1]
+    return next((uid for uid in uids if uid != os.geteuid()), None)
 
 
 def _mount_namespace(folder: Path) -> str | None:
@@ -159,7 +183,7 @@ def environ_of(pid: int, root: Path = Path("/")) -> dict[str, str]:
 def unreadable(pid: int, error: OSError) -> GpuDoctorError:
     """The error for a process that is not there or not ours."""
     if isinstance(error, FileNotFoundError | ProcessLookupError):
-        return GpuDoctorError(f"there is no process {pid}", hint="See `gpudoctor ps`.")
+        return no_process(pid)
     return GpuDoctorError(
         f"process {pid} may not be looked at",
         cause=f"{error.strerror}: {error.filename}",

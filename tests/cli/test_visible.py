@@ -155,3 +155,28 @@ def test_json_needs_neither_torch_nor_rich():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_of_another_users_process_no_variable_is_taken_that_loads_code(nvml_sim, tmp_path):
+    asked = tmp_path / "python"
+    asked.write_text(f"#!/bin/sh\nenv > {tmp_path}/environ\n")
+    asked.chmod(0o755)
+    theirs = {
+        "PATH": os.environ["PATH"],
+        "CUDA_VISIBLE_DEVICES": "5",
+        "CUDA_INJECTION64_PATH": "/tmp/evil.so",
+        "CUDA_MPS_PIPE_DIRECTORY": "/tmp/evil",
+    }
+    for become, given in ("os.setresuid(1, 1, 1)", False), ("0", True):
+        code = f"import os, time; {become}; print(1, flush=True); time.sleep(60)"
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(command, env=theirs, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            answer("--pid", str(child.pid), "--python", str(asked), environ=nvml_sim.env)
+            child.kill()
+        seen = (tmp_path / "environ").read_text().splitlines()
+        assert "CUDA_VISIBLE_DEVICES=5" in seen
+        assert ("CUDA_INJECTION64_PATH=/tmp/evil.so" in seen) is given
+        assert ("CUDA_MPS_PIPE_DIRECTORY=/tmp/evil" in seen) is given

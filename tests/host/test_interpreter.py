@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpudoctor.errors import GpuDoctorError
-from gpudoctor.host.interpreter import environ_of, find
+from gpudoctor.host.interpreter import environ_of, find, stranger
 
 
 def make_python(folder: Path, name: str = "python") -> str:
@@ -149,3 +149,43 @@ def test_the_environment_keeps_equal_signs_and_drops_what_is_no_variable(tmp_pat
 def test_python_and_pid_exclude_each_other():
     with pytest.raises(GpuDoctorError, match="exclude each other"):
         find(python="python3", pid=os.getpid())
+
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+
+
+@pytest.fixture
+def anothers():
+    """A Python process of another user. Its folder in /proc is root's, as it gave its rights up itself."""
+    code = f"import os, time; os.setresuid({NOBODY}, {NOBODY}, {NOBODY}); print(1, flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{code}; time.sleep(60)"],
+        stdout=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"]},
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        yield child.pid
+        child.kill()
+
+
+@as_root
+def test_the_interpreter_of_another_user_is_not_run_with_our_rights(anothers):
+    assert stranger(anothers) == NOBODY
+    with pytest.raises(GpuDoctorError, match=r"belongs to another user \(uid 65534\)") as caught:
+        find(pid=anothers)
+    assert f"sudo -u '#65534' gpudoctor env --pid {anothers}" in (caught.value.hint or "")
+
+
+def test_a_process_with_any_right_of_another_user_is_a_strangers(tmp_path):
+    us = os.geteuid()
+    folder = tmp_path / "proc" / "77"
+    folder.mkdir(parents=True)
+    for line, whose in (
+        (f"Uid:\t{us}\t{us}\t{us}\t{us}", None),
+        (f"Uid:\t{us}\t{us}\t1234\t{us}", 1234),
+        ("Name:\tpython", -1),
+    ):
+        (folder / "status").write_text(f"Name:\tx\n{line}\nGid:\t0\t0\t0\t0\n")
+        assert stranger(77, tmp_path) == whose
