@@ -29,6 +29,7 @@ SECONDS = 90
 Way = tuple[str, ...] | Callable[[Pilot[None]], Awaitable[None]]
 PICTURES: dict[str, tuple[int, int, Way]] = {
     "overview": (120, 36, ()),
+    "tree": (120, 36, ("t", "3", *["down"] * 4, "left")),
     "events": (120, 16, ("e",)),
     "process": (120, 36, ("down",) * 6 + ("enter",)),
     "act": (120, 36, scenes.question),

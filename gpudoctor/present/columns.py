@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 GAP = 1
@@ -37,9 +37,11 @@ class Placed:
     width: int
 
 
-def place(columns: Sequence[Column], width: int) -> tuple[Placed, ...]:
-    """The columns that fit into `width` characters, with their places."""
-    shown = list(enumerate(columns))
+def place(
+    columns: Sequence[Column], width: int, left_out: Collection[str] = ()
+) -> tuple[Placed, ...]:
+    """The columns that fit into `width` characters, with their places; none with a key in `left_out`."""
+    shown = [(number, one) for number, one in enumerate(columns) if one.key not in left_out]
     while len(shown) > 1 and _needed([column for _, column in shown]) > width:
         worst = max(shown, key=lambda item: (item[1].rank, item[0]))
         shown.remove(worst)

@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gpudoctor import units
-from gpudoctor.model.orphan import Orphan
+from gpudoctor.model.orphan import Orphan, Verdict
 from gpudoctor.model.process import GpuProcess, GpuUse
 from gpudoctor.present.cells import NOTHING, Cell, Level, Row, cell
 from gpudoctor.present.columns import Column
-from gpudoctor.present.verdicts import verdict_cell, verdict_level
+from gpudoctor.present.verdicts import (
+    NO_VERDICTS,
+    Verdicts,
+    verdict_cell,
+    verdict_level,
+    verdict_of,
+)
 
 COLUMNS: tuple[Column, ...] = (
     Column("pid", "PID", 7, right=True),
@@ -29,6 +35,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("command", "COMMAND", 16, grow=8, claim=5),
 )
 
+# A row without these says not what it is.
+_ALWAYS = frozenset({"pid", "command"})
+OPTIONAL: tuple[str, ...] = tuple(one.key for one in COLUMNS if one.key not in _ALWAYS)
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -40,6 +50,7 @@ class Order:
 
 _STATES = {"zombie": Level.BAD, "parked": Level.NOTICE}
 _Value = float | str | None
+_URGENCY = {Verdict.ORPHAN: 2, Verdict.SUSPECT: 1}
 _SORTS: dict[str, Callable[[GpuProcess], _Value]] = {
     "pid": lambda process: process.pid,
     "user": lambda process: process.user,
@@ -49,11 +60,14 @@ _SORTS: dict[str, Callable[[GpuProcess], _Value]] = {
     "cpu": lambda process: process.cpu_ratio,
     "host": lambda process: process.host_memory_used_bytes,
     "age": lambda process: None if process.started is None else -process.started,
+    "kind": lambda process: _kinds(process) or None,
+    "state": lambda process: process.state,
+    "parent": lambda process: process.parent_pid,
     "command": lambda process: " ".join(process.command) or process.name,
 }
-SORT_KEYS: tuple[str, ...] = tuple(_SORTS)
+SORT_KEYS: tuple[str, ...] = tuple(column.key for column in COLUMNS)
 # Names are read from a to z, amounts from the greatest down.
-_UPWARD = frozenset({"pid", "user", "gpus", "command"})
+_UPWARD = frozenset({"pid", "user", "gpus", "kind", "state", "parent", "command"})
 
 
 def natural(key: str) -> Order:
@@ -61,9 +75,16 @@ def natural(key: str) -> Order:
     return Order(key, key not in _UPWARD)
 
 
-def ordered(processes: Iterable[GpuProcess], order: Order) -> list[GpuProcess]:
+def ordered(
+    processes: Iterable[GpuProcess], order: Order, verdicts: Verdicts = NO_VERDICTS
+) -> list[GpuProcess]:
     """Sorted, the unknown always last, equals by pid so that rows do not change places."""
-    value = _SORTS[order.key]
+
+    def urgency(process: GpuProcess) -> _Value:
+        judged = verdict_of(process, verdicts)
+        return None if judged is None else _URGENCY.get(judged.verdict, 0)
+
+    value = urgency if order.key == "verdict" else _SORTS[order.key]
     by_pid = sorted(processes, key=lambda process: process.pid)
     known = [process for process in by_pid if value(process) is not None]
     known.sort(key=value, reverse=order.down)  # type: ignore[arg-type]
@@ -117,7 +138,7 @@ def process_row(
         cell(units.gibibytes(process.host_memory_used_bytes, 2)),
         cell(units.age(None if process.started is None else now - process.started)),
         verdict_cell(judged, settled=settled or process.state == "parked"),
-        Cell(" ".join(sorted({use.kind for use in process.gpus}))),
+        Cell(_kinds(process)),
         cell(units.text(process.state), _STATES.get(process.state or "", Level.PLAIN)),
         cell(units.text(process.parent_pid)),
         _command(process),
@@ -171,6 +192,10 @@ def _command(process: GpuProcess) -> Cell:
     if process.state == "parked":
         return Cell(f"(parked) {command_line(process)}", Level.NOTICE)
     return Cell(command_line(process), Level.PLAIN if process.visible else Level.DIM)
+
+
+def _kinds(process: GpuProcess) -> str:
+    return " ".join(sorted({use.kind for use in process.gpus}))
 
 
 def _user(process: GpuProcess) -> Cell:

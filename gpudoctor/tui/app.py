@@ -45,7 +45,7 @@ class GpuDoctorApp(BaseApp):
         Binding("R", "profiles", "Profile"),
         Binding("B", "benches", "Bench"),
         Binding("p", "pause", "Pause"),
-        Binding("t", "next_theme", "Theme"),
+        Binding("L", "next_theme", "Theme", show=False),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
     ]
 

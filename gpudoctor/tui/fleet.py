@@ -17,7 +17,7 @@ class FleetApp(BaseApp):
     """Many machines."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "next_theme", "Theme"),
+        Binding("L", "next_theme", "Theme"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
     ]
 

@@ -34,6 +34,8 @@ class Look:
     hidden: tuple[str, ...] = ()
     fleet_sort: str = "trouble"
     fleet_down: bool = True
+    tree: bool = False
+    columns_hidden: tuple[str, ...] = ()
 
 
 _ALLOWED: dict[str, tuple[object, ...]] = {
@@ -42,6 +44,7 @@ _ALLOWED: dict[str, tuple[object, ...]] = {
     "down": (True, False),
     "window": tuple(window.name for window in WINDOWS),
     "fleet_down": (True, False),
+    "tree": (True, False),
 }
 
 
@@ -87,9 +90,10 @@ def _taken(raw: dict[str, Any]) -> Look:
 
         if raw["fleet_sort"] in SORT_KEYS:
             good["fleet_sort"] = raw["fleet_sort"]
-    hidden = raw.get("hidden")
-    if isinstance(hidden, list):
-        good["hidden"] = tuple(part for part in PARTS if part in hidden)
+    for name, known in (("hidden", PARTS), ("columns_hidden", processes.OPTIONAL)):
+        named = raw.get(name)
+        if isinstance(named, list):
+            good[name] = tuple(one for one in known if one in named)
     return replace(Look(), **good)
 
 

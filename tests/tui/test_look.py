@@ -90,7 +90,7 @@ async def left(app, *keys):
 
 
 async def test_a_screen_begins_as_it_was_left(feed):
-    look = await left(GpuDoctorApp(feed), "N", "w", "1", "3", "t")
+    look = await left(GpuDoctorApp(feed), "N", "w", "1", "3", "L")
     assert look == Look("light", "pid", False, "10 min", ("host", "graphs"))
     app = GpuDoctorApp(feed, look=look)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -240,7 +240,7 @@ async def test_the_last_line_names_only_keys_that_fit_and_those_that_work_here(a
     async with app.run_test(size=(44, 24)) as pilot:
         await shown(app, pilot)
         await until(pilot, lambda: "Details" in lines(app)[-1])
-        assert lines(app)[-1].split()[-1] in {"Filter", "Sort", "Act", "Window", "Quit"}
+        assert lines(app)[-1].split()[-1] in {"Filter", "Sort", "Tree", "Act", "Window", "Quit"}
         await pilot.press("slash")
         await until(pilot, lambda: "Details" not in lines(app)[-1])
 

@@ -31,10 +31,10 @@ def test_the_theme_key_goes_round_through_all_themes():
 
 
 @pytest.mark.parametrize("name", [*NAMES, "nord"])
-async def test_every_theme_opens_and_t_changes_it(feed, name):
+async def test_every_theme_opens_and_a_key_changes_it(feed, name):
     app = GpuDoctorApp(feed, theme=name)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("t")
+        await pilot.press("L")
         assert app.theme == following(name)
 
 

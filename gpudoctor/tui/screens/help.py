@@ -15,6 +15,8 @@ from textual.widgets import Static
 _NAMES = {
     "question_mark": "?",
     "slash": "/",
+    "minus": "-",
+    "plus": "+",
     "greater_than_sign": ">",
     "pageup": "PgUp",
     "pagedown": "PgDn",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -92,6 +92,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=dom_id)
         self._opens = opens
         self._columns = tuple(columns)
+        self._left_out: frozenset[str] = frozenset()
         self._empty = empty
         self._rows: tuple[Row, ...] = ()
         # Before the first rows the last line stands as it will stand with them.
@@ -144,6 +145,13 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
             self._empty = words
             if not self._rows:
                 self._repaint()
+
+    def leave_out(self, columns: Collection[str]) -> None:
+        """Show no column with one of these keys."""
+        if self._left_out != frozenset(columns):
+            self._left_out = frozenset(columns)
+            self._place()
+            self._repaint()
 
     def mark_sorted(self, column: str, down: bool) -> None:
         """Show in the header which column the rows are sorted by."""
@@ -219,7 +227,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _place(self) -> None:
         self._placed_width = self._width
-        self._places = place(self._columns, self._placed_width)
+        self._places = place(self._columns, self._placed_width, self._left_out)
         self._strips.clear()
 
     def on_focus(self) -> None:
