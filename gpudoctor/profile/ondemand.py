@@ -268,7 +268,10 @@ def _session(way: Reach, found: _Watch, started_at: float, wall: float) -> Sessi
 def _write(session: Session, folder: Path) -> None:
     path = folder / "session.json"
     try:
-        path.write_bytes(msgspec.json.encode(session))
+        # As everywhere: what has this name is replaced, and a link not followed.
+        path.unlink(missing_ok=True)
+        with path.open("xb") as file:
+            file.write(msgspec.json.encode(session))
     except OSError as error:
         raise GpuDoctorError(f"{path} cannot be written", cause=error.strerror) from error
 

@@ -290,7 +290,10 @@ def _from_worker_loop(frames: Sequence[_Frame], row: Sequence[int]) -> tuple[int
 def _write(path: Path, body: Session | WorkerSeen) -> None:
     part = path.with_suffix(".part")
     try:
-        part.write_bytes(msgspec.json.encode(body))
+        # A folder that somebody handed over may hold a link of this name, to be written through.
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:
+            file.write(msgspec.json.encode(body))
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

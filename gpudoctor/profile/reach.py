@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.host.missing import no_process
 from gpudoctor.host.proc_files import read_stat
+from gpudoctor.profile.session import regular
 
 PROC = Path("/proc")
 _CAP_SYS_PTRACE = 19
 _LONGEST_SOCKET_FOLDER = 54
+_MOST_OF_VERSION = 64 * 1024
 _SHARED_NAMESPACES = ("mnt", "net", "pid")
 
 
@@ -49,9 +52,7 @@ def reach(pid: int, proc: Path = PROC) -> Reach:
         program = _words(folder / "cmdline")
         owner = folder.stat().st_uid
     except OSError as error:
-        raise GpuDoctorError(
-            f"there is no process {pid}", hint="`gpudoctor ps` lists those on the GPUs."
-        ) from error
+        raise no_process(pid, proc) from error
     if not program:
         raise GpuDoctorError(
             f"process {pid} has no program",
@@ -141,9 +142,11 @@ def _torch_version(folder: Path, maps: str) -> str | None:
         return None
     file = folder / "root" / library[1].lstrip("/") / "torch" / "version.py"
     try:
-        found = re.search(r"__version__ = '([^']+)'", file.read_text(errors="replace"))
-    except OSError:
+        # The process says by its maps which file this is: it may be a pipe, or end nowhere.
+        text = regular(file)[:_MOST_OF_VERSION].decode("utf-8", "replace")
+    except (OSError, GpuDoctorError, ValueError):
         return None
+    found = re.search(r"__version__ = '([^']+)'", text)
     return found[1] if found else None
 
 

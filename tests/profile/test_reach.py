@@ -61,6 +61,14 @@ def test_operators_that_cannot_be_had_are_explained(tmp_path, changes, reason):
     assert way.no_stacks is None
 
 
+def test_a_pipe_in_the_place_of_torchs_version_is_not_waited_for(tmp_path):
+    root = machine(tmp_path)
+    version = root / "77/root" / Path(TORCH).parents[1].relative_to("/") / "version.py"
+    version.unlink()
+    os.mkfifo(version)
+    assert reach(77, root).torch_version is None
+
+
 def test_a_job_in_another_container_gives_no_operators_and_is_not_entered(tmp_path):
     root = machine(tmp_path, environ="KINETO_USE_DAEMON=1")
     (root / "77/ns/mnt").unlink()
