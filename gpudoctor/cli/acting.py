@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 _LOOK_S = 5.0
 
 
-def only_live(ctx: click.Context, what: str) -> None:
+def only_live(ctx: click.Context, what: str, done: str = "touched") -> None:
     """Nothing of a simulated or recorded machine can be acted on.
 
     Raises:
         GpuDoctorError: --demo or --replay was given.
     """
     if ctx.obj["demo"] or ctx.obj["replay"]:
-        raise GpuDoctorError(f"{what} of a simulated or recorded machine cannot be touched")
+        given = "--demo" if ctx.obj["demo"] else "--replay"
+        raise GpuDoctorError(
+            f"{what} of a simulated or recorded machine cannot be {done}",
+            hint=f"They are only shown. To act on this machine, leave out {given}.",
+        )
 
 
 @contextmanager
@@ -68,5 +72,13 @@ def someone_there() -> None:
     if not sys.stdin.isatty():
         raise GpuDoctorError(
             "nobody is there to confirm this",
-            hint="Add --yes; --dry-run, where there is one, only looks.",
+            hint=f"Add --yes to act without asking{_or_look()}.",
         )
+
+
+def _or_look() -> str:
+    """The way to look only, of the command that runs."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or not any("--dry-run" in one.opts for one in ctx.command.params):
+        return ""
+    return ", or --dry-run to see what would be done"

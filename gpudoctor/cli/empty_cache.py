@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpudoctor.cli.acting import confirm
+from gpudoctor.cli.acting import confirm, only_live
 from gpudoctor.cli.watching import watching
-from gpudoctor.errors import ExitCode, GpuDoctorError
+from gpudoctor.errors import ExitCode
 
 if TYPE_CHECKING:
     from gpudoctor.model.snapshot import Snapshot
@@ -46,8 +46,7 @@ def empty_cache(
     it starts a thread that empties the cache. Live tensors and the CUDA context stay. Exit code 1
     when nothing was emptied.
     """
-    if ctx.obj["demo"] or ctx.obj["replay"]:
-        raise GpuDoctorError("the processes of a simulated or recorded machine cannot be entered")
+    only_live(ctx, "the processes", "entered")
     from gpudoctor.reclaim.cache import empty_cache as run_inside
 
     if not yes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from gpudoctor.cli.acting import only_live
 from gpudoctor.cli.ending import SIGNALS, end_and_watch, is_over, show, steps
 from gpudoctor.cli.watching import watching
-from gpudoctor.errors import ExitCode, GpuDoctorError
+from gpudoctor.errors import ExitCode
 
 
 @click.command()
@@ -42,8 +43,7 @@ def kill(
     owner of the pid can be hit. The machine's own daemons, systemd's services and gpudoctor's own
     parents are refused. Exit code 1 when a process is still there.
     """
-    if ctx.obj["demo"] or ctx.obj["replay"]:
-        raise GpuDoctorError("the processes of a simulated or recorded machine cannot be ended")
+    only_live(ctx, "the processes", "ended")
     with watching("memory", "processes") as see:
         report = end_and_watch(
             pids, see, steps(name, grace), dry_run=dry_run, yes=yes, quiet=as_json

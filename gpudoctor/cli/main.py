@@ -6,8 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gpudoctor.errors import ExitCode, GpuDoctorError
+
+if TYPE_CHECKING:
+    from click import ClickException, Context
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -26,6 +30,10 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(error.block(), error.exit_code)
     except click.exceptions.Exit as done:
         return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _fail(
+            f"{error.message}\n\nerror: {_command(error.ctx)} needs to know what", ExitCode.USAGE
+        )
     except click.UsageError as error:
         return _fail(_usage_block(error), ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
@@ -65,9 +73,31 @@ def _usage_block(error: object) -> str:
     import click
 
     assert isinstance(error, click.ClickException)
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context else "gpudoctor"
-    return GpuDoctorError(error.format_message(), hint=f"Try: {path} --help").block()
+    path = _command(getattr(error, "ctx", None))
+    hint = _hint(error, path)
+    if hint.startswith("--") and isinstance(error, click.NoSuchOption):
+        # It is the root's own name, and not a misspelt one of the command's.
+        error = click.NoSuchOption(error.option_name, ctx=error.ctx)
+    # click sets a tab before each of the choices.
+    message = error.format_message().replace("\n\t", " ")
+    return GpuDoctorError(message, hint=hint).block()
+
+
+def _command(context: Context | None) -> str:
+    return context.command_path if context else "gpudoctor"
+
+
+def _hint(error: ClickException, path: str) -> str:
+    """How to go on; an option of gpudoctor itself stands before the command's name."""
+    from gpudoctor.cli.commands import ROOT_OPTIONS
+
+    given = getattr(error, "option_name", None)
+    known = next((one for one in ROOT_OPTIONS if one.name == given), None)
+    program, _, command = path.partition(" ")
+    if known is None or not command:
+        return f"Try: {path} --help"
+    value = f" {known.metavar}" if known.metavar else ""
+    return f"{given} stands before the command: {program} {given}{value} {command}"
 
 
 def _closed_pipe() -> int:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpudoctor.cli.acting import only_live
 from gpudoctor.cli.attach import attached_look, no_daemon
 from gpudoctor.cli.ending import end_and_watch, is_over, show, steps
 from gpudoctor.cli.sources import open_machine
-from gpudoctor.errors import ExitCode, GpuDoctorError
+from gpudoctor.errors import ExitCode
 
 if TYPE_CHECKING:
     from gpudoctor.model.ending import KillReport
@@ -57,8 +58,8 @@ def orphans(
     from gpudoctor.reclaim.looking import local_look, look_and_judge, played_look
 
     played = bool(ctx.obj["demo"] or ctx.obj["replay"])
-    if played and ends:
-        raise GpuDoctorError("the processes of a simulated or recorded machine cannot be ended")
+    if ends:
+        only_live(ctx, "the processes", "ended")
     report: KillReport | None = None
     # Who ends processes looks for himself.
     directly = played or ends or no_daemon or ctx.obj["no_daemon"]

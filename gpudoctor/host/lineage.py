@@ -61,7 +61,7 @@ class LineageReader:
             at=time.time(),
             processes=tuple(one for one in found.values() if one is not None),
             own_uid=os.getuid(),
-            initial_namespace=self._initial_namespace(),
+            initial_namespace=in_initial_namespace(self._root),
             may_read_all=os.geteuid() == 0,
             unreachable=frozenset(pid for pid, one in found.items() if one is None and exists(pid)),
         )
@@ -162,11 +162,13 @@ class LineageReader:
         record = read_text(self._run / "systemd/sessions" / placement.login_session)
         return record is None or "STATE=closing" in record.splitlines()
 
-    def _initial_namespace(self) -> bool:
-        try:
-            return str((self._root / "self/ns/pid").readlink()) == _INITIAL_NAMESPACE
-        except OSError:
-            return False
+
+def in_initial_namespace(root: Path = Path("/proc")) -> bool:
+    """Whether our pids are the machine's own; False also where the kernel does not tell."""
+    try:
+        return str((root / "self/ns/pid").readlink()) == _INITIAL_NAMESPACE
+    except OSError:
+        return False
 
 
 def exists(pid: int) -> bool:

@@ -35,6 +35,7 @@ class Interrupted(Value, frozen=True):
     user: str | None = None
     memory_used_bytes: int | None = None
     listed: bool = True
+    visible: bool = True  # its pid is one that we can reach
     daemon: str | None = None  # one of the machine's own, and how it is stopped
 
 

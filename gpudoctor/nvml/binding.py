@@ -54,7 +54,7 @@ def open_nvml() -> Nvml:
     try:
         pynvml.nvmlInit()
     except FAILURES as error:
-        raise _unavailable(code_of(error), str(error)) from error
+        raise _broken_library(error) or _unavailable(code_of(error), str(error)) from error
     driver = Driver()
     try:
         driver.device_count()
@@ -62,6 +62,20 @@ def open_nvml() -> Nvml:
         driver.close()
         raise _unavailable(error.code, error.text) from error
     return driver
+
+
+def _broken_library(error: BaseException) -> NvmlUnavailableError | None:
+    """The error where a library of that name is found and is none that can be loaded."""
+    said = error.__context__
+    if not isinstance(said, OSError) or str(said).endswith("No such file or directory"):
+        return None
+    return NvmlUnavailableError(
+        "the NVIDIA driver's library cannot be loaded",
+        cause=str(said),
+        hint="A file of that name stands in front of the driver's, or is damaged. Look at LD_LIBRARY_PATH, "
+        f"and at what the loader knows: ldconfig -p | grep libnvidia-ml. {_DEMO}",
+        code=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND,
+    )
 
 
 def _unavailable(code: int, text: str) -> NvmlUnavailableError:

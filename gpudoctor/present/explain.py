@@ -40,13 +40,19 @@ def explanation(
     if judged is None:
         yield line("It has not been judged yet: the processes are looked at every few seconds.")
         return
-    yield (
-        Cell("Left over?  "),
-        Cell(judged.verdict.value, verdict_level(judged)),
-        Cell(f": {_MEANINGS[judged.verdict]}"),
-    )
-    if not settled:
-        yield line("It is still being watched: that it does nothing would show after 30 s.")
+    if not settled and judged.verdict is Verdict.IN_USE:
+        # Of what may still turn out to do nothing, "in use" would be said too early.
+        yield (
+            Cell("Left over?  "),
+            Cell("judging", Level.DIM),
+            Cell(": it is watched for 30 s, to see whether it does anything"),
+        )
+    else:
+        yield (
+            Cell("Left over?  "),
+            Cell(judged.verdict.value, verdict_level(judged)),
+            Cell(f": {_meaning(judged)}"),
+        )
     yield line("")
     for reason in sorted(judged.reasons, key=lambda one: _ORDER.index(one.weight)):
         yield from _reason(reason)
@@ -58,6 +64,13 @@ def explanation(
     for offer in judged.offers:
         yield (Cell(f"  {units.printable(offer.command)}"),)
         yield line(f"    {offer.text}", Level.DIM)
+
+
+def _meaning(judged: Orphan) -> str:
+    hinted = any(reason.weight in (Weight.HIGH, Weight.MEDIUM) for reason in judged.reasons)
+    if judged.verdict is Verdict.IN_USE and hinted:
+        return "the signs that it is left over do not outweigh the rest"
+    return _MEANINGS[judged.verdict]
 
 
 def _reason(reason: Reason) -> Iterator[Words]:

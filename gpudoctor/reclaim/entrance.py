@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpudoctor.errors import ExitCode, GpuDoctorError
 from gpudoctor.host.lineage import user_name
+from gpudoctor.host.missing import no_process
 from gpudoctor.host.proc_files import Stat, parse_status, read_stat, read_text
 from gpudoctor.reclaim.elf import NotElfError, addresses, mapped_files
 from gpudoctor.reclaim.machines import KNOWN, why_not
@@ -64,7 +65,7 @@ def entrance(pid: int, *, root: Path = PROC) -> Entrance:
         raise _refused(pid, untested, _AGENT_HINT, ExitCode.UNAVAILABLE)
     stat = _settled(root, pid)
     if stat is None:
-        raise GpuDoctorError(f"there is no process {pid}", hint="See `gpudoctor ps`.")
+        raise no_process(pid, root)
     status = parse_status(read_text(root / str(pid) / "status") or "")
     _check_state(stat, status)
     _check_rights(pid, status, root)

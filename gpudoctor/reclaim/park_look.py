@@ -7,10 +7,10 @@ import platform
 import time
 from pathlib import Path
 
-from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host.headroom import memory_headroom
 from gpudoctor.host.holders import all_pids, gpu_files
 from gpudoctor.host.lineage import LineageReader
+from gpudoctor.host.missing import no_process
 from gpudoctor.host.proc_files import parse_status, read_environment, read_stat, read_text
 from gpudoctor.model.lineage import Lineage
 from gpudoctor.model.snapshot import Snapshot
@@ -31,9 +31,9 @@ def look(pid: int, snapshot: Snapshot, root: Path = Path("/proc")) -> Subject:
         GpuDoctorError: there is no such process.
     """
     process = _settled(LineageReader(root), pid)
-    if process is None:
-        raise GpuDoctorError(f"there is no process {pid}", hint="See `gpudoctor ps`.")
     row = next((one for one in snapshot.processes if one.pid == pid), None)
+    if process is None:
+        raise no_process(pid, root, listed=row is not None)
     uuids = {use.uuid for use in row.gpus} if row else set()
     environment = read_environment(root, pid)
     status = parse_status(read_text(root / str(pid) / "status") or "")

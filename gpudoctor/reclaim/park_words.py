@@ -48,6 +48,8 @@ def explained(answer: Answer, outcome: ParkOutcome, pid: int) -> tuple[str | Non
     """The reason why it went as it went, and a hint; both None where all went well."""
     detail, hint = _reason(answer)
     after = _AFTERWARDS.get(outcome)
+    if outcome is ParkOutcome.UNKNOWN and answer.refused is not None and not answer.calling:
+        after = ("nothing was done, and whether it is parked is not known", None)
     if after is not None:
         detail = "; ".join(filter(None, (detail, after[0])))
         hint = after[1].format(pid=pid) if after[1] else hint

@@ -9,6 +9,7 @@ from pathlib import Path
 from gpudoctor.errors import ExitCode, GpuDoctorError
 from gpudoctor.host.holders import all_pids, gpu_files
 from gpudoctor.host.lineage import LineageReader
+from gpudoctor.host.missing import no_process
 from gpudoctor.host.proc_files import read_stat
 from gpudoctor.model.ending import Target
 from gpudoctor.model.lineage import Ancestor, Lineage
@@ -29,7 +30,13 @@ def plan(
     """
     reader = LineageReader(root)
     own = own_line(root)
-    wanted = [_readable(reader, pid) for pid in dict.fromkeys(pids)]
+    listed = {row.pid for row in snapshot.processes} if snapshot else set()
+    wanted: list[Lineage] = []
+    for pid in dict.fromkeys(pids):
+        found = reader.read(pid)
+        if found is None:
+            raise no_process(pid, root, listed=pid in listed)
+        wanted.append(found)
     for process in wanted:
         _refuse(process, own)
     chosen = {process.key.pid for process in wanted}
@@ -53,13 +60,6 @@ def own_line(root: Path = Path("/proc")) -> frozenset[int]:
         stat = read_stat(root, pid)
         pid = stat.parent_pid if stat else 0
     return frozenset(line)
-
-
-def _readable(reader: LineageReader, pid: int) -> Lineage:
-    process = reader.read(pid)
-    if process is None:
-        raise GpuDoctorError(f"there is no process {pid}", hint="See `gpudoctor ps`.")
-    return process
 
 
 def _refuse(process: Lineage, own: frozenset[int]) -> None:

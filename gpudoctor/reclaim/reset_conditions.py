@@ -9,6 +9,7 @@ from gpudoctor.model.condition import Condition, Standing
 from gpudoctor.model.reset import Interrupted
 from gpudoctor.model.snapshot import Device, DeviceState
 
+_UNSEEN = "It has ended, or is another container's: `gpudoctor orphans` says more."
 # The NVLink peers of these must be reset in the same command, and so must those of one that is not known.
 _WITH_PEERS = (None, "Kepler", "Maxwell", "Pascal", "Volta", "Turing")
 # On a machine with NVSwitches these are reset alone only while the fabric manager runs.
@@ -116,7 +117,7 @@ def _holders(scene: Scene) -> Iterator[Condition]:
         where = ", ".join(str(index) for index in one.gpus)
         text = f"{one.name} ({one.pid}) has GPU {where} open"
         if one.daemon is None:
-            hint = f"gpudoctor kill {one.pid}"
+            hint = f"gpudoctor kill {one.pid}" if one.visible else _UNSEEN
             yield Condition("process", Standing.REFUSE, text, hint)
         else:
             # Switching persistence mode off makes its daemon let go by itself.

@@ -116,6 +116,7 @@ def _listed(row: GpuProcess, here: tuple[int, ...], by_uuid: dict[str, Device]) 
         command=row.command,
         user=row.user,
         memory_used_bytes=sum(known) if known else None,
+        visible=row.visible,
         daemon=_daemon(name, row.command),
     )
 

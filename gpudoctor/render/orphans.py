@@ -53,10 +53,11 @@ def _block(one: Orphan) -> Iterator[RenderableType]:
 
 
 def _sum(shown: Sequence[Orphan], in_use: int, watched_seconds: float) -> str:
-    counts = [
-        f"{sum(one.verdict is verdict for one in shown)} {verdict}"
+    numbers = [
+        (sum(one.verdict is verdict for one in shown), verdict)
         for verdict in (Verdict.ORPHAN, Verdict.SUSPECT)
     ]
+    counts = [f"{number} {verdict}{'' if number == 1 else 's'}" for number, verdict in numbers]
     known = [one.memory_used_bytes for one in shown if one.verdict is Verdict.ORPHAN]
     amounts = [amount for amount in known if amount is not None]
     back = f"; {data_size(sum(amounts))} would come back from the orphans" if amounts else ""

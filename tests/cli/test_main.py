@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from gpudoctor.cli.commands import COMMANDS
+from gpudoctor.cli.main import run
 
 HEAVY = (
     "torch",
@@ -102,3 +103,30 @@ def test_a_settings_file_that_is_wrong_is_an_error_of_every_command(tmp_path):
     assert done.returncode == 2
     assert "Did you mean sampling.interval_seconds?" in done.stderr
     assert gpudoctor("--demo", "--config", str(tmp_path / "none"), "ps").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("ps", "--demo"), "gpudoctor --demo ps"),
+        (("check", "--replay", "x"), "gpudoctor --replay FILE check"),
+    ],
+)
+def test_an_option_of_gpudoctor_behind_the_command_is_told_its_place(words, hint, capsys):
+    assert run(words) == 2
+    told = capsys.readouterr().err
+    assert f"stands before the command: {hint}" in told
+    assert "Did you mean" not in told
+
+
+@pytest.mark.parametrize("command", ["bench", "service"])
+def test_a_group_without_a_command_shows_its_help_and_no_error_around_it(command, capsys):
+    assert run([command]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Usage:")
+    assert told.endswith(f"error: gpudoctor {command} needs to know what\n")
+
+
+def test_the_choices_of_a_missing_argument_stand_on_one_line(capsys):
+    assert run(["completion"]) == 2
+    assert "Choose from: bash, zsh, fish\n" in capsys.readouterr().err

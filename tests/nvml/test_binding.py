@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pynvml
 import pytest
 
@@ -341,3 +345,11 @@ def test_each_way_not_to_open_has_its_cause_and_its_hint(nvml_sim, code, words):
     assert caught.value.code == code
     assert caught.value.cause
     assert caught.value.hint
+
+
+def test_a_file_that_is_no_library_is_not_taken_for_a_missing_driver(tmp_path):
+    (tmp_path / "libnvidia-ml.so.1").write_text("nothing")
+    command = [sys.executable, "-c", "from gpudoctor.nvml.binding import open_nvml; open_nvml()"]
+    env = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
+    assert done.stderr.splitlines()[-1].endswith("the NVIDIA driver's library cannot be loaded")

@@ -78,7 +78,7 @@ def test_a_child_that_has_a_gpu_open_is_found_below_its_parent(tmp_path):
 
 
 def test_a_pid_that_does_not_exist_is_an_error():
-    with pytest.raises(GpuDoctorError, match="there is no process"):
+    with pytest.raises(GpuDoctorError, match="has ended, and the driver lists it still"):
         seen(4_194_303)
 
 

@@ -69,3 +69,10 @@ def test_a_library_that_cannot_be_loaded_is_told_with_the_loaders_words():
 def test_a_bad_end_says_what_can_be_done(outcome):
     _, hint = explained(answer(), outcome, 4711)
     assert "gpudoctor unpark 4711" in hint
+
+
+def test_where_nothing_was_called_asking_again_is_not_advised():
+    told = answer(Call("dlopen", None, "no such file"), refused="no library")
+    detail, hint = explained(told, ParkOutcome.UNKNOWN, 7)
+    assert "nothing was done" in (detail or "")
+    assert hint is None

@@ -164,3 +164,10 @@ def test_persistence_mode_is_off_during_the_reset_only_where_it_was_on():
         f"nvidia-smi --gpu-reset -i {uuid_of(0)},{uuid_of(1)}",
         f"nvidia-smi -i {uuid_of(1)} -pm 1",
     ]
+
+
+def test_nobody_is_told_to_kill_a_process_that_cannot_be_reached():
+    unseen = Interrupted(7, "a process that is not visible from here", (0,), visible=False)
+    (found,) = refused(reset_conditions(replace(GOOD, interrupts=(unseen,))))
+    assert "gpudoctor kill" not in (found.hint or "")
+    assert "gpudoctor orphans" in (found.hint or "")

@@ -20,11 +20,11 @@ def test_an_orphan_is_shown_with_reasons_evidence_and_offers():
     assert "orphan   pid 100  ana  10.0 GiB on GPU 0  python train.py" in shown
     assert " ! its terminal was closed  (/dev/pts/3 (deleted))" in shown
     assert "-> gpudoctor kill 100" in shown
-    assert "1 orphan, 0 suspect, 2 in use; 10.0 GiB would come back" in shown
+    assert "1 orphan, 0 suspects, 2 in use; 10.0 GiB would come back" in shown
 
 
 def test_nothing_left_over_is_one_line():
-    assert text(report((), 3, 30.0)) == "0 orphan, 0 suspect, 3 in use; watched for 30.0 s."
+    assert text(report((), 3, 30.0)) == "0 orphans, 0 suspects, 3 in use; watched for 30.0 s."
     assert "not watched, so only what is certain is named." in text(report((), 3, 0.0))
 
 

@@ -116,14 +116,16 @@ async def test_the_explanation_says_that_a_process_is_still_being_watched(feed):
     app = GpuDoctorApp(feed, watch=watch)
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(app, pilot, "home", "x")
-        await until(pilot, lambda: "still being watched" in text(app))
+        await until(pilot, lambda: "judging: it is watched" in text(app))
         await pilot.press("escape")
         watch.settled = frozenset([first.key])
         watch.publish(*watch.latest)
         await pilot.pause()
         await pilot.press("x")
-        await until(pilot, lambda: "nothing says that it is left over" in text(app))
-        assert "still being watched" not in text(app)
+        await until(
+            pilot, lambda: "in use: the signs that it is left over do not outweigh" in text(app)
+        )
+        assert "judging: it is watched" not in text(app)
 
 
 async def test_without_a_watch_nothing_is_being_judged(app):
