@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 UNKNOWN = "–"
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _TIME = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "m"))
@@ -55,7 +57,7 @@ def count(value: int | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """A span of time in seconds, with the unit that fits: `0.0021` is `2.1 ms`, `4000` is `1h 6m`."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
     if seconds < 0:
         return "-" + duration(-seconds)
@@ -83,7 +85,7 @@ def _long_duration(seconds: float) -> str:
 
 def age(seconds: float | None) -> str:
     """A span of time in whole seconds, in at most six characters: `9240` is `2h34m`."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
     whole = max(0, int(seconds))
     if whole < 60:

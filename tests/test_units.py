@@ -75,3 +75,9 @@ def test_no_text_can_drive_the_terminal(raw):
 
 def test_printable_leaves_ordinary_text_alone():
     assert units.printable("train.py --größe 3") == "train.py --größe 3"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_time_that_is_no_number_is_unknown(value):
+    assert units.duration(value) == units.UNKNOWN
+    assert units.age(value) == units.UNKNOWN
