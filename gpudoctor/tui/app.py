@@ -74,7 +74,7 @@ class GpuDoctorApp(BaseApp):
         self._feed = feed
         self._watch = watch
         self._fleet = fleet
-        self._past = past
+        self.past = past
         self._attached = attached
         self._recorded = False
         self.errands = Errands()
@@ -94,8 +94,9 @@ class GpuDoctorApp(BaseApp):
         if self._watch is not None:
             self._watch.subscribe(self._judged)
             self._take(self._watch, self._watch.latest)
-        if self._past is not None:
-            apart(self, partial(recorded, self._past), self._remember)
+        past = self.past
+        if past is not None:
+            apart(self, partial(recorded, past), self._remember)
 
     def _remember(self, came: Recordings | GpuDoctorError) -> None:
         if isinstance(came, GpuDoctorError):

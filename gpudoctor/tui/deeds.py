@@ -140,6 +140,7 @@ class Stacks:
     """Shows where each thread of a Python process is."""
 
     title = "Python stacks"
+    repeats = True
 
     def __init__(self, row: GpuProcess) -> None:
         self._row = row

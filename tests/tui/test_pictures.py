@@ -104,8 +104,10 @@ def test_the_overview_in_each_theme(snap_compare, theme):
         ("f6",),
         ("slash", "a", "n", "a"),
         ("shift+tab", "enter"),
+        ("t", "3", *["down"] * 2, "left"),
+        ("f2", "down", "space"),
     ],
-    ids=["process", "events", "help", "sort", "filter", "device"],
+    ids=["process", "events", "help", "sort", "filter", "device", "tree", "columns"],
 )
 def test_the_other_screens(snap_compare, keys):
     assert snap_compare(demo(), terminal_size=(100, 36), press=keys)

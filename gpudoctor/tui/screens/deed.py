@@ -16,6 +16,7 @@ from gpudoctor.tui.screens.sheet import Sheet
 
 _ASK = "Enter or y: do it · Esc or n: leave it"
 _BACK = "Esc goes back"
+_AGAIN = "r: look again · Esc goes back"
 
 
 class AskScreen(Sheet):
@@ -65,7 +66,12 @@ class AskScreen(Sheet):
 
 
 class DeedScreen(AskScreen):
-    """Nothing is done before the question was answered; everything is done outside of this thread."""
+    """Nothing is done before the question was answered; everything is done outside of this thread.
+
+    A deed that only looks, and says so by `repeats`, is done again without another question.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("r", "repeat", "Again", show=False)]
 
     def __init__(self, deed: Deed) -> None:
         super().__init__(deed.title, deed.prepare)
@@ -79,11 +85,21 @@ class DeedScreen(AskScreen):
         )
         apart(self.app, self._deed.do, self._ended)
 
+    def action_repeat(self) -> None:
+        """Look again."""
+        if self._state == "over" and self._repeats:
+            self._state = "doing"
+            apart(self.app, self._deed.do, self._ended)
+
+    @property
+    def _repeats(self) -> bool:
+        return bool(getattr(self._deed, "repeats", False))
+
     def _ended(self, came: Done | GpuDoctorError) -> None:
         self._state = "over"
         done = Done(failure(came), ok=False) if isinstance(came, GpuDoctorError) else came
         if self.is_attached:
-            self.tell(done.lines, _BACK)
+            self.tell(done.lines, _AGAIN if self._repeats else _BACK)
             return
         # Whoever closed the box still wants to know.
         self.app.notify(

@@ -130,7 +130,7 @@ class FormScreen(LiveScreen):
 
     def _row(self, one: Kept) -> Row:
         key = str(one.folder)
-        at = time.strftime("%m-%d %H:%M", time.localtime(one.started_at))
+        at = _moment(one.started_at)
         mark = "*" if key in self._tagged else " "
         took = NOTHING if one.seconds is None else cell(units.duration(one.seconds))
         name = " ".join([Path(one.program[0]).name, *one.program[1:]]) if one.program else "?"
@@ -218,3 +218,10 @@ class FormScreen(LiveScreen):
 def names(kept: Iterable[Kept]) -> list[str]:
     """The folders, as a command takes them."""
     return [str(one.folder) for one in kept]
+
+
+def _moment(at: float) -> str:
+    try:
+        return time.strftime("%m-%d %H:%M", time.localtime(at))
+    except (ValueError, OverflowError, OSError):  # no time that a clock could have shown
+        return units.UNKNOWN

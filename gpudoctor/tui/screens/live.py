@@ -12,6 +12,7 @@ from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import Glyphs
 from gpudoctor.present.verdicts import Verdicts
+from gpudoctor.tui.feed import Past
 from gpudoctor.tui.history import History
 from gpudoctor.tui.look import Look
 
@@ -27,6 +28,7 @@ class Doctor(Protocol):
     see: Callable[[], Snapshot]
     look: Look
     read_only: bool
+    past: Past | None
 
     @property
     def note(self) -> str:

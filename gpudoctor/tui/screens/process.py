@@ -7,16 +7,26 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from gpudoctor import units
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.history.values import History, ProcessSpan
+from gpudoctor.model.detail import ProcessDetail
+from gpudoctor.model.environment import GpuRow
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.present.cells import Level
+from gpudoctor.present.details import detail_facts, span_facts
 from gpudoctor.present.facts import Fact, process_facts
 from gpudoctor.present.host import title_cells
 from gpudoctor.present.processes import row_key, shell_line
 from gpudoctor.present.verdicts import verdict_of
 from gpudoctor.tui.copying import copy
+from gpudoctor.tui.looking import apart
 from gpudoctor.tui.screens.acts import open_acts, perform
 from gpudoctor.tui.screens.facts import FactsScreen
 from gpudoctor.tui.widgets.lines import Lines
+
+# As far as the graphs of the overview go back.
+_RECORDED_S = 86_400.0
 
 
 class ProcessScreen(FactsScreen):
@@ -25,7 +35,9 @@ class ProcessScreen(FactsScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k,f9", "act", "Act", key_display="k"),
         Binding("x", "explain", "Explain"),
+        Binding("s", "stacks", "Stacks"),
         Binding("v", "visible", "Its CUDA map"),
+        Binding("r", "refresh", "Read again", show=False),
         Binding("c", "copy", "Copy pid"),
         Binding("C", "copy_command", "Copy the command line", show=False),
     ]
@@ -35,6 +47,9 @@ class ProcessScreen(FactsScreen):
         self._key = key
         self._last: GpuProcess | None = None
         self._there = False
+        self._asked = False
+        self._more: tuple[Fact, ...] = ()
+        self._spans: tuple[ProcessSpan, ...] = ()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show the process, or that it is gone with what was known last."""
@@ -43,16 +58,50 @@ class ProcessScreen(FactsScreen):
         self._there = found is not None
         if found is None:
             facts = process_facts(self._last, snapshot.taken_at) if self._last else ()
+            facts += self._more
             self.show_facts(
                 (Fact("It holds no GPU any more; this was seen last.", heading=True), *facts)
             )
             return
         self._last = found
         judged = verdict_of(found, self.doctor.verdicts)
-        self.show_facts(process_facts(found, snapshot.taken_at, judged))
-        self._show_memory(found, snapshot)
+        recorded = tuple(span_facts(found, self._spans))
+        facts = process_facts(found, snapshot.taken_at, judged)
+        self.show_facts((*facts, *recorded, *self._more))
+        self._show_memory(found)
+        self._ask(found, snapshot)
 
-    def _show_memory(self, process: GpuProcess, snapshot: Snapshot) -> None:
+    def _ask(self, process: GpuProcess, snapshot: Snapshot) -> None:
+        """Once: what its files and the recordings tell does not change while one looks."""
+        if self._asked:
+            return
+        self._asked = True
+        if snapshot.source != "nvml" or not process.visible:
+            return
+        gpus = tuple(GpuRow(device.facts, device.mig) for device in snapshot.devices)
+        apart(self.app, lambda: _read(process, gpus), self._take_detail)
+        past = self.doctor.past
+        if past is not None:
+            now = snapshot.taken_at
+            apart(self.app, lambda: past.read(now - _RECORDED_S, now), self._take_recorded)
+
+    def _take_detail(self, came: ProcessDetail | GpuDoctorError) -> None:
+        if isinstance(came, GpuDoctorError):
+            self._more = (Fact("not read", came.message, Level.DIM),)
+        else:
+            self._more = tuple(detail_facts(came))
+        self._again()
+
+    def _take_recorded(self, came: History | GpuDoctorError | None) -> None:
+        if came is not None and not isinstance(came, GpuDoctorError):
+            self._spans = came.processes
+            self._again()
+
+    def _again(self) -> None:
+        if self.is_attached:
+            self.catch_up()
+
+    def _show_memory(self, process: GpuProcess) -> None:
         track = self.doctor.history.processes.get(process.key)
         if track is None:
             return
@@ -68,6 +117,15 @@ class ProcessScreen(FactsScreen):
     def action_explain(self) -> None:
         """Why it is, or is not, left over."""
         perform(self, self._rows(), "x")
+
+    def action_stacks(self) -> None:
+        """Where its Python threads are."""
+        perform(self, self._rows(), "s")
+
+    def action_refresh(self) -> None:
+        """Read its files again."""
+        self._asked = False
+        self.catch_up()
 
     def action_visible(self) -> None:
         """Which GPU is its cuda:0, by its own variables."""
@@ -100,3 +158,13 @@ class ProcessScreen(FactsScreen):
 
     def _rows(self) -> list[GpuProcess]:
         return [self._last] if self._last is not None and self._there else []
+
+
+def _read(process: GpuProcess, gpus: tuple[GpuRow, ...]) -> ProcessDetail:
+    from gpudoctor.host.detail import detail
+    from gpudoctor.reclaim.identity import check_same, identity
+
+    ticks = identity(process.pid, process.started)
+    found = detail(process.pid, process.command, gpus)
+    check_same(process.pid, ticks)
+    return found
