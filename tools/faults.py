@@ -1,36 +1,34 @@
 """Runs every command under every fault and writes docs/faults.md from what was seen.
 
-`python -m tools.faults` runs all of it (some minutes: some faults are hangs) and keeps the outcomes in
-tests/faults/outcomes.json; `--page` writes the page from the outcomes that are kept.
+`python -m tools.faults` runs all of it (a minute or two) and keeps the outcomes in
+tests/faults/outcomes.json; with the names of faults, only these. `--page` writes the page from the
+outcomes that are kept.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults.staging import COMMANDS, FAULTS, Fault, run
-from tests.nvml_sim.build import build
-from tests.nvml_sim.fixtures import SimDriver
-from tests.nvml_sim.presets import eight_h100
+from tests.faults.commands import APART, COMMANDS, Result
+from tests.faults.staging import FAULTS, Fault, Runs
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "faults.md"
 KEPT = ROOT / "tests" / "faults" / "outcomes.json"
-# What these answer also depends on the machine: its Python, its kernel log, which pids are visible.
-OF_THE_MACHINE = frozenset({"check --json", "orphans --json"})
 _HEAD = """\
 # When the driver does not behave
 
-Every command that looks at the driver is run under every fault below, on the simulated driver. It has to end
-in time, without a traceback, and with a documented exit code: 0 fine, 1 findings, 3 could not look. This page
-is made from those runs by `python -m tools.faults`; `tests/faults` runs them again and compares.
+Every command that looks at the driver is run under every fault below, on the simulated driver. It has to
+end in time, without a traceback, and with a documented exit code: 0 fine, 1 findings, 2 refused,
+3 could not look. This page is made from those runs by `python -m tools.faults`; `tests/faults` runs them
+again and compares.
 
-The first column of codes is that of the text overview, `gpudoctor` without a terminal.
+"overview" is `gpudoctor` without a terminal. The terminal UI is started on one and ended with `q`; `serve` is
+scraped once and ended with SIGTERM. `kill`, `empty-cache`, `park`, `unpark` and `env --pid` name a Python
+process without torch that the driver sees on GPU 0.
 
 """
 _BETWEEN = """
@@ -40,6 +38,14 @@ be asked is an error for `check` where the machine shows an NVIDIA GPU or its de
 Where one GPU or one reading fails, the others are shown; what is missing is `–` (`null` in JSON), never 0.
 
 ## What is said
+
+"""
+
+
+_APART = """
+## Commands that never ask the driver
+
+They end the same with a driver and without one.
 
 """
 
@@ -54,15 +60,6 @@ class Outcome(NamedTuple):
 Table = dict[str, dict[str, Outcome]]
 
 
-def observed(fault: Fault, command: str) -> Outcome:
-    """Run it, on a machine of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        sim = SimDriver(eight_h100(), build(), Path(folder) / "state")
-        sim.machine.write(sim.state)
-        result = run(sim, fault, command, folder)
-        return Outcome(result.code, result.says())
-
-
 def kept() -> Table:
     """The outcomes as they were last seen."""
     raw = json.loads(KEPT.read_text())
@@ -74,38 +71,65 @@ def kept() -> Table:
 
 def agrees(command: str, seen: Outcome, wanted: Outcome) -> bool:
     """Whether an outcome is the one that is kept, as far as the fault decides it."""
-    if command in OF_THE_MACHINE and seen.code in (0, 1) and wanted.code in (0, 1):
+    if COMMANDS[command].of_the_machine and seen.code in (0, 1) and wanted.code in (0, 1):
         return True
     return seen == wanted
 
 
 def page(table: Table) -> str:
-    """docs/faults.md."""
-    lines = ["| fault | " + " | ".join(map(_name, COMMANDS)) + " |"]
-    lines.append("|---|" + ":-:|" * len(COMMANDS))
-    for fault, row in table.items():
-        cells = [_cell(command, row[command]) for command in COMMANDS]
+    """docs/faults.md. Commands that end alike under every fault share a column."""
+    columns = _columns(table)
+    letters = [chr(ord("A") + place) for place in range(len(columns))]
+    lines = ["| fault | " + " | ".join(letters) + " |", "|---|" + ":-:|" * len(columns)]
+    for fault in table:
+        cells = [cells[fault] for cells, _ in columns]
         lines.append(f"| {fault} | " + " | ".join(cells) + " |")
-    return _HEAD + "\n".join(lines) + "\n" + _BETWEEN + "\n".join(_said(table)) + "\n"
+    legend = [
+        f"- {letter}: {', '.join(names)}"
+        for letter, (_, names) in zip(letters, columns, strict=True)
+    ]
+    parts = [_HEAD, "\n".join(legend), "\n\n", "\n".join(lines), "\n", _BETWEEN]
+    return "".join(parts) + "\n".join(_said(table)) + "\n" + _APART + "\n".join(_apart()) + "\n"
+
+
+def _columns(table: Table) -> list[tuple[dict[str, str], list[str]]]:
+    columns: list[tuple[dict[str, str], list[str]]] = []
+    for command in COMMANDS:
+        cells = {fault: _cell(command, row[command]) for fault, row in table.items()}
+        for alike, names in columns:
+            if alike == cells:
+                names.append(_name(command))
+                break
+        else:
+            columns.append((cells, [_name(command)]))
+    return columns
+
+
+def _apart() -> list[str]:
+    lines = ["| command | exit code |", "|---|:-:|"]
+    for name, (_, code) in APART.items():
+        command, _, why = name.partition(" (")
+        lines.append(f"| `{command}`{' (' if why else ''}{why} | {code} |")
+    return lines
 
 
 def _name(command: str) -> str:
-    # A pipe would end the cell.
-    return "overview" if "|" in command else f"`{command}`"
+    return f"`{command}`" if command not in ("overview", "terminal UI") else command
 
 
 def _cell(command: str, outcome: Outcome) -> str:
-    if command in OF_THE_MACHINE and outcome.code in (0, 1):
+    if COMMANDS[command].of_the_machine and outcome.code in (0, 1):
         return "0 or 1"
     return str(outcome.code)
 
 
 def _said(table: Table) -> list[str]:
     lines = ["| fault | error | by |", "|---|---|---|"]
+    healthy = table[FAULTS[0].name]
     for fault, row in table.items():
         words: dict[str, list[str]] = {}
         for command, outcome in row.items():
-            if outcome.says:
+            if outcome.says and outcome != healthy[command]:
                 words.setdefault(outcome.says, []).append(_name(command))
         for said, commands in words.items():
             by = "all that could not look" if len(commands) > 2 else ", ".join(commands)
@@ -113,18 +137,26 @@ def _said(table: Table) -> list[str]:
     return lines
 
 
+def _seen(faults: list[Fault]) -> Table:
+    runs = Runs(faults)
+    table: Table = {}
+    for fault in faults:
+        table[fault.name] = {}
+        for command, seen in runs.of(fault).items():
+            if not isinstance(seen, Result):
+                raise SystemExit(f"{command} under {fault.name} did not end: {seen}")
+            table[fault.name][command] = Outcome(seen.code, seen.says())
+    runs.close()
+    return table
+
+
 def main(arguments: list[str]) -> None:
     """Run what there is to run, and write the page."""
     if arguments != ["--page"]:
-        with ThreadPoolExecutor(4) as pool:
-            table = {
-                fault.name: dict(
-                    zip(
-                        COMMANDS, pool.map(lambda c, f=fault: observed(f, c), COMMANDS), strict=True
-                    )
-                )
-                for fault in FAULTS
-            }
+        wanted = [fault for fault in FAULTS if not arguments or fault.name in arguments]
+        old = kept() if arguments else {}
+        new = {**old, **_seen(wanted)}
+        table = {fault.name: new[fault.name] for fault in FAULTS}
         KEPT.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
     PAGE.write_text(page(kept()))
 

@@ -1,44 +1,39 @@
-"""What may be wrong with a driver, and the commands that look at one."""
+"""What may be wrong with a driver, and a machine on which it is."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.commands import BARE, COMMANDS, Command, Result, Where
+from tests.nvml_sim.build import SONAME, build
 from tests.nvml_sim.fixtures import SimDriver
 from tests.nvml_sim.machine import SimMachine
+from tests.nvml_sim.presets import eight_h100
 
-# An interpreter without torch: importing torch a hundred times would test nothing more.
-BARE = str(Path(sys.base_prefix) / "bin" / "python3")
-
-# Each command as a user types it, and the seconds that it may take whatever the driver does.
-COMMANDS: Mapping[str, tuple[tuple[str, ...], float]] = {
-    "gpudoctor | cat": ((), 15),
-    "ps": (("ps",), 15),
-    "ps --json": (("ps", "--json"), 15),
-    "env --json": (("env", "--json", "--python", BARE, "--timeout", "10"), 30),
-    "check --json": (("check", "--json", "--python", BARE), 20),
-    "visible --json": (("visible", "--json", "--timeout", "5"), 20),
-    "pick -n 1": (("pick", "-n", "1"), 20),
-    "orphans --json": (("orphans", "--json", "--window", "0"), 20),
-    "record": (("record", "recording.ndjson", "--duration", "1", "--interval", "0.5"), 20),
-}
-# The documented ones: fine, findings, usage, could not look.
-DOCUMENTED = {0, 1, 3}
+# The documented ones: fine, findings, usage (a process that cannot be acted on), could not look.
+DOCUMENTED = {0, 1, 2, 3}
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong. `stage` brings it about; `missing` is what an older library lacks."""
+    """Something wrong. `stage` brings it about; `missing` is what an older library lacks.
+
+    `library` puts something else in its place.
+    `hangs`: commands wait for what does not come, so that all of them can wait at the same time.
+    """
 
     name: str
     stage: Callable[[SimDriver], object]
     missing: tuple[str, ...] = ()
+    hangs: bool = False
+    library: Callable[[Path], None] | None = None
 
 
 def _every(code: int) -> Callable[[SimDriver], object]:
@@ -49,6 +44,27 @@ def _on_gpu_2(code: int) -> Callable[[SimDriver], object]:
     return lambda sim: sim.machine.fault("*", code, gpu=2)
 
 
+LISTS = (
+    "nvmlDeviceGetComputeRunningProcesses_v3",
+    "nvmlDeviceGetGraphicsRunningProcesses_v3",
+    "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+)
+
+
+def _each(functions: Iterable[str]) -> Callable[[SimDriver], object]:
+    return lambda sim: [sim.machine.fault(function, 999) for function in functions]
+
+
+def _damaged(folder: Path) -> None:
+    (folder / SONAME).write_bytes(b"\x7fELF, but the rest was lost\n")
+
+
+def _foreign(folder: Path) -> None:
+    # The C library: it loads, and has none of the functions.
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    (folder / SONAME).symlink_to(next(line.split()[-1] for line in lines if "/libc.so" in line))
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("healthy", lambda sim: None),
     Fault("no GPU in the machine", lambda sim: sim.use(SimMachine([]))),
@@ -56,12 +72,18 @@ FAULTS: tuple[Fault, ...] = (
     Fault("no permission to open NVML", lambda sim: sim.machine.fail_init(4)),
     Fault("driver and library differ", lambda sim: sim.machine.fail_init(18)),
     Fault("NVML does not open: unknown error", lambda sim: sim.machine.fail_init(999)),
-    Fault("NVML hangs while it opens", lambda sim: sim.machine.hang("nvmlInitWithFlags", 120)),
+    Fault(
+        "NVML hangs while it opens",
+        lambda sim: sim.machine.hang("nvmlInitWithFlags", 120),
+        hangs=True,
+    ),
     Fault("a GPU fell off the bus", lambda sim: sim.machine.lose(2)),
     Fault("every GPU fell off the bus", lambda sim: [sim.machine.lose(gpu) for gpu in range(8)]),
-    Fault("one GPU hangs in every call", lambda sim: sim.machine.hang("*", 120, gpu=2)),
+    Fault("one GPU hangs in every call", lambda sim: sim.machine.hang("*", 120, gpu=2), hangs=True),
     Fault(
-        "every memory call hangs", lambda sim: sim.machine.hang("nvmlDeviceGetMemoryInfo_v2", 120)
+        "every memory call hangs",
+        lambda sim: sim.machine.hang("nvmlDeviceGetMemoryInfo_v2", 120),
+        hangs=True,
     ),
     *(
         Fault(f"every call of one GPU answers {code} ({name})", _on_gpu_2(code))
@@ -71,6 +93,22 @@ FAULTS: tuple[Fault, ...] = (
         Fault(f"every call answers {code} ({name})", _every(code))
         for code, name in ((3, "not supported"), (10, "time-out"), (999, "unknown error"))
     ),
+    Fault("every GPU hangs in every call", lambda sim: sim.machine.hang("*", 120), hangs=True),
+    Fault(
+        "the lists of processes hang",
+        lambda sim: sim.machine.hang("nvmlDeviceGetComputeRunningProcesses_v3", 120),
+        hangs=True,
+    ),
+    *(
+        Fault(f"{what} answer 999 (unknown error)", _each(names))
+        for what, names in (
+            ("the memory readings", ("nvmlDeviceGetMemoryInfo", "nvmlDeviceGetMemoryInfo_v2")),
+            ("the names and UUIDs", ("nvmlDeviceGetName", "nvmlDeviceGetUUID")),
+            ("the lists of processes", LISTS),
+        )
+    ),
+    Fault("the driver's library is damaged", lambda sim: None, library=_damaged),
+    Fault("the driver's library is another program's", lambda sim: None, library=_foreign),
     Fault(
         "an older driver",
         lambda sim: None,
@@ -87,36 +125,83 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a command ended."""
+@contextmanager
+def _staged(fault: Fault) -> Iterator[tuple[Path, Mapping[str, str], int]]:
+    """The machine with the fault, and a process that the driver sees on GPU 0 all the while."""
+    holder = subprocess.Popen([BARE, "-c", "import time; time.sleep(600)"])
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            sim = SimDriver(eight_h100(), build(), folder / "state")
+            sim.machine.gpus[0].processes[0].pid = holder.pid
+            sim.machine.write(sim.state)
+            fault.stage(sim)
+            if fault.library:
+                fault.library(folder)
+                sim.library = folder
+            env = sim.env_without(*fault.missing) if fault.missing else sim.env
+            yield folder, env, holder.pid
+    finally:
+        holder.kill()
+        holder.wait()
 
-    code: int
-    stdout: str
-    stderr: str
-    seconds: float
 
-    def says(self) -> str:
-        """The error's first line, or how many seconds of what it took."""
-        first = self.stderr.strip().splitlines()
-        for line in first:
-            if line.startswith("error: "):
-                return line.removeprefix("error: ")
-        return ""
+def _where(folder: Path, number: int, env: Mapping[str, str], pid: int) -> Where:
+    own = folder / str(number)
+    own.mkdir()
+    (own / "tiny.py").write_text("print(sum(range(10)))\n")
+    more = {
+        "PYTHONPATH": "",
+        "HOME": str(own),
+        "XDG_STATE_HOME": str(own / "state"),
+        "GPUDOCTOR_SOCKET": "off",
+        "GPUDOCTOR_UI_STATE": "off",
+        "COLUMNS": "160",
+    }
+    return Where(own, {**env, **more}, pid)
 
 
-def run(sim: SimDriver, fault: Fault, command: str, folder: str) -> Result:
-    """One command under one fault."""
-    fault.stage(sim)
-    env = sim.env_without(*fault.missing) if fault.missing else sim.env
-    words, limit = COMMANDS[command]
-    begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "gpudoctor", *words],
-        cwd=folder, env={**env, "PYTHONPATH": ""}, capture_output=True, text=True, timeout=limit,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - begun)
+Seen = dict[str, Result | subprocess.TimeoutExpired]
+
+
+def under(fault: Fault, commands: Mapping[str, Command] = COMMANDS) -> Seen:
+    """How each command ends under one fault; they run at the same time."""
+
+    def run(command: Command, where: Where) -> Result | subprocess.TimeoutExpired:
+        try:
+            return command.run(where)
+        except subprocess.TimeoutExpired as late:
+            return late
+
+    with _staged(fault) as (folder, env, pid):
+        places = [_where(folder, number, env, pid) for number in range(len(commands))]
+        # Those that do something at once would only be in each other's way.
+        with ThreadPoolExecutor(len(commands) if fault.hangs else 4) as pool:
+            return dict(zip(commands, pool.map(run, commands.values(), places), strict=True))
+
+
+class Runs:
+    """What was seen of each fault; the hangs begin at once and wait while the others run."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        faults = list(faults)
+        slow = [fault for fault in faults if fault.hangs]
+        # Two at a time: their starts together are more than small machines can do.
+        self._pool = ThreadPoolExecutor(2)
+        self._begun: dict[str, Future[Seen]] = {
+            fault.name: self._pool.submit(under, fault) for fault in slow
+        }
+
+    def of(self, fault: Fault) -> Seen:
+        """All commands under this fault, run when they are first asked for."""
+        if fault.name not in self._begun:
+            done: Future[Seen] = Future()
+            done.set_result(under(fault))
+            self._begun[fault.name] = done
+        return self._begun[fault.name].result()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
 
 def is_one_object(text: str) -> bool:
