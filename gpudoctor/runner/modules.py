@@ -106,8 +106,9 @@ class ModuleWatch:
             "hook_seconds": (self._hook_ns + self._called * torchs_part_ns()) / 1e9,
         }
 
-    def _check(self) -> None:
-        if self._handles and compiled():
+    def _check(self, module: Any = None) -> None:
+        # torch before 2.4 does not say that it will compile, but it wraps what it shall compile.
+        if self._handles and (compiled() or type(module).__name__ == "OptimizedModule"):
             self.close()
             self._why = "the script began to use torch.compile"
 
@@ -121,7 +122,9 @@ class ModuleWatch:
                 stack = self._stacks[ident] = _Stack()
             calls = stack.calls
             if not calls:
-                self._check()
+                self._check(module)
+                if not self._handles:
+                    return
             row = self._names.of(module, calls[-1].row if calls else None)
             call = _Call(row, id(module), entered)
             calls.append(call)

@@ -13,10 +13,7 @@ from gpudoctor.host.interpreter import Target
 from gpudoctor.host.probe import run
 from gpudoctor.model.probe import ProbeOutcome
 
-# A real interpreter before one on PATH, which may be a wrapper that needs its own variables.
-OLD_PYTHON = next(
-    map(str, Path.home().glob(".pyenv/versions/3.9.*/bin/python")), shutil.which("python3.9")
-)
+VERSIONS = ("3.9", "3.10", "3.12", "3.13")
 # The least that a torch must be to be asked; what is missing must become None, not a failure.
 BARE = "__version__ = '1.0'\nclass version: cuda = None\n"
 
@@ -39,12 +36,21 @@ def test_an_interpreter_without_torch_is_an_outcome_with_the_facts_of_python(bar
     assert probe.driver is not None
 
 
-@pytest.mark.skipif(not OLD_PYTHON, reason="no Python 3.9 here")
-def test_the_probe_runs_under_python_3_9():
-    probe = run(Target(OLD_PYTHON, "a test", {}))
+def other_python(version):
+    """A real interpreter before one on PATH, which may be a wrapper that needs its own variables."""
+    found = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    return next(map(str, sorted(found)), shutil.which(f"python{version}"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_probe_runs_under_every_python_that_torch_has(version):
+    python = other_python(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    probe = run(Target(python, "a test", {}))
     assert probe.outcome is ProbeOutcome.NO_TORCH
     assert probe.python is not None
-    assert probe.python.version.startswith("3.9.")
+    assert probe.python.version.startswith(version + ".")
     assert probe.failures == {}
 
 
@@ -124,6 +130,21 @@ def test_a_torch_that_lacks_everything_loses_only_what_it_lacks(with_torch):
     assert probe.outcome is ProbeOutcome.OK
     assert probe.switches == {}
     assert probe.cuda is None
+    assert list(probe.failures) == ["cuda"]
+
+
+def test_a_switch_that_an_old_torch_asserts_it_does_not_know_is_left_out(with_torch):
+    old = """
+class Settings:
+    allow_tf32 = False
+    def __getattr__(self, name):
+        raise AssertionError("Unknown attribute " + name)
+class backends:
+    class cuda:
+        matmul = Settings()
+"""
+    probe = run(with_torch(BARE + old))
+    assert probe.switches == {"torch.backends.cuda.matmul.allow_tf32": "False"}
     assert list(probe.failures) == ["cuda"]
 
 

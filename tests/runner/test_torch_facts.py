@@ -20,6 +20,17 @@ class NewSettings:
         raise RuntimeError("mix of the legacy and new APIs")
 
 
+class OldSettings:
+    """Before torch 2.1 a name that it does not know is an assertion that fails."""
+
+    def __init__(self, allowed):
+        self.allow_tf32 = allowed
+
+    @property
+    def fp32_precision(self):
+        raise AssertionError("Unknown attribute fp32_precision")
+
+
 def a_torch(matmul, cudnn):
     properties = SimpleNamespace(name="A100", major=8, minor=0, total_memory=100)
     cuda = SimpleNamespace(
@@ -49,6 +60,7 @@ def cudnn(**settings):
         (NewSettings("none"), {"conv": NewSettings("tf32")}, (False, True)),
         (SimpleNamespace(allow_tf32=False), {"allow_tf32": True}, (False, True)),
         (SimpleNamespace(allow_tf32=True), {"allow_tf32": False}, (True, False)),
+        (OldSettings(True), {"allow_tf32": True}, (True, True)),
     ],
 )
 def test_old_and_new_switches_of_tf32_are_read(matmul, conv, said):
