@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gpudoctor.cli.options import span
+from gpudoctor.cli.options import metrics_file_option, span
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.bench import BenchReport
 
@@ -135,16 +136,18 @@ def bench() -> None:
     "--html", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
     help="Also write the report as one HTML file.",
 )  # fmt: skip
+@metrics_file_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.bench/1).")
 def cudnn(
-    model: str | None, modes: str, python: str | None, budget: float | None, html: Path | None, as_json: bool,
-    **wanted: Any,
+    model: str | None, modes: str, python: str | None, budget: float | None, html: Path | None,
+    metrics_file: Path | None, as_json: bool, **wanted: Any,
 ) -> None:  # fmt: skip
     """How much faster is benchmark mode, what does deterministic cost, and is it reproducible?"""
     from gpudoctor.bench.children import launcher
     from gpudoctor.bench.cudnn import Plan, run
     from gpudoctor.host.interpreter import find
 
+    _check(metrics_file)
     target = find(python)
     _warn_of_few(wanted["rounds"])
     plan = Plan(
@@ -155,7 +158,7 @@ def cudnn(
     )
     with launcher(target.executable, target.environ) as launch:
         report = run(plan, launch, _progress)
-    _show(report, html, as_json=as_json)
+    _show(report, html, metrics_file, as_json=as_json)
 
 
 @bench.command(_SCRIPT, cls=_ScriptCommand)
@@ -189,10 +192,11 @@ def cudnn(
     "--html", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
     help="Also write the report as one HTML file.",
 )  # fmt: skip
+@metrics_file_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.bench/1).")
 def script(
     script: str, arguments: tuple[str, ...], python: str | None, apply: str | None,
-    html: Path | None, as_json: bool,
+    html: Path | None, metrics_file: Path | None, as_json: bool,
     **wanted: Any,
 ) -> None:  # fmt: skip
     """Run main.py several times, each time with one setting changed, and say what is gained.
@@ -206,6 +210,7 @@ def script(
 
     if not wanted["module"] and not Path(script).exists():
         raise GpuDoctorError(f"there is no script {script}", hint="Try: gpudoctor bench --help")
+    _check(metrics_file)
     target = find(python)
     _warn_of_few(wanted["rounds"])
     plan = session.Plan(
@@ -223,9 +228,24 @@ def script(
     with launcher(target.executable, target.environ) as launch:
         report = whatif.run(plan, launch, _progress)
     if apply is None:
-        _show(report, html, as_json=as_json)
+        _show(report, html, metrics_file, as_json=as_json)
     else:
         _patch(report)
+        _keep(report, metrics_file)
+
+
+def _check(metrics_file: Path | None) -> None:
+    if metrics_file is not None:
+        from gpudoctor.render.metrics_file import check
+
+        check(metrics_file)
+
+
+def _keep(report: BenchReport, metrics_file: Path | None) -> None:
+    if metrics_file is not None:
+        from gpudoctor.render.metrics_file import write_bench
+
+        write_bench(metrics_file, report, time.time())
 
 
 def _patch(report: BenchReport) -> None:
@@ -260,7 +280,14 @@ def _progress(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _show(report: BenchReport, html: Path | None, *, as_json: bool) -> None:
+def _show(
+    report: BenchReport, html: Path | None, metrics_file: Path | None, *, as_json: bool
+) -> None:
+    _print(report, html, as_json=as_json)
+    _keep(report, metrics_file)
+
+
+def _print(report: BenchReport, html: Path | None, *, as_json: bool) -> None:
     if html is not None:
         from gpudoctor.render.bench_html import html as rendered_html
 

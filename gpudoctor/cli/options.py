@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import click
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
+
+
+metrics_file_option = click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the results as metrics, for node_exporter.",
+)
 
 
 def span(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpudoctor.cli import profile_modes as modes
+from gpudoctor.cli.options import metrics_file_option
 from gpudoctor.errors import GpuDoctorError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class _AsPython(click.Command):
     metavar="DIR",
     help="Keep the session, the trace and the reports in DIR.",
 )
+@metrics_file_option
 @click.option(
     "--load",
     type=click.Path(path_type=Path),
@@ -104,6 +106,7 @@ def profile(
     out: Path | None,
     load: Path | None,
     mode: str,
+    metrics_file: Path | None,
     **collect: Any,
 ) -> None:
     """Run a script once, unmodified, and say where its time goes and what to change.
@@ -116,14 +119,19 @@ def profile(
     if (load is not None or collect["diff"]) and (program or module or code):
         name = "--diff" if collect["diff"] else "--load"
         raise GpuDoctorError(f"{name} runs nothing", hint="Leave the script out.")
+    if metrics_file is not None:
+        modes.check_metrics_file(metrics_file, one_run=not collect["diff"])
     if collect["diff"]:
         modes.show_diff(collect["diff"], as_json)
         return
     if load is not None:
         if modes.are_ranks(load):
+            modes.check_metrics_file(metrics_file, one_run=False)
             modes.show_ranks(load, load, as_json)
         else:
-            _show(load_profile(load), load, as_json, mode)
+            seen = load_profile(load)
+            _show(seen, load, as_json, mode)
+            modes.write_metrics(seen, metrics_file, 0)
         return
     watched = collect["pid"] is not None
     if collect["memory_history"] and (watched or collect["no_operators"]):
@@ -137,6 +145,7 @@ def profile(
         raise GpuDoctorError("--mode bottleneck is for one process that gpudoctor starts itself")
     with _folder(out) as folder:
         if ranks is not None:
+            modes.check_metrics_file(metrics_file, one_run=False)
             ctx.exit(modes.run_ranks(ranks, folder, out, python, as_json, collect))
         with modes.gpus_beside(folder, collect["pid"]):
             if chosen is None:
@@ -146,6 +155,7 @@ def profile(
         seen = _profile_of(folder, None if watched else exit_code)
         lost = None if out is None else modes.keep_reports(seen, folder)
         _show(seen, out if lost is None else None, as_json, mode)
+    modes.write_metrics(seen, metrics_file, exit_code)
     if lost is not None:
         # The run cannot be had again, its files can: what was seen is shown first.
         modes.say_lost(lost, exit_code)

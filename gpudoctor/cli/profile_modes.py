@@ -166,8 +166,35 @@ def keep_reports(seen: Profile, folder: Path) -> GpuDoctorError | None:
     return None
 
 
+def check_metrics_file(path: Path | None, *, one_run: bool) -> None:
+    """That --metrics-file can be written, before a run that takes long.
+
+    Raises:
+        GpuDoctorError: it cannot, or there is not just `one_run` of which it could tell.
+    """
+    if path is None:
+        return
+    if not one_run:
+        raise GpuDoctorError("--metrics-file tells of one run of one process", hint="Leave it out.")
+    from gpudoctor.render.metrics_file import check
+
+    check(path)
+
+
+def write_metrics(seen: Profile, path: Path | None, exit_code: int) -> None:
+    """Writes what --metrics-file asks for; a failure is told as that of other files."""
+    if path is None:
+        return
+    from gpudoctor.render.metrics_file import write_profile
+
+    try:
+        write_profile(path, seen)
+    except GpuDoctorError as error:
+        say_lost(error, exit_code)
+
+
 def say_lost(error: GpuDoctorError, exit_code: int) -> None:
-    """Says what kept the reports from their folder; with the script's exit code where that tells more.
+    """Says what kept files from being written; with the script's exit code where that tells more.
 
     Raises:
         GpuDoctorError: the script itself ended well.

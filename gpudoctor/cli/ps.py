@@ -15,7 +15,6 @@ from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
-
     from gpudoctor.model.listing import Listing
     from gpudoctor.model.parked import Parked
 

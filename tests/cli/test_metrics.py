@@ -6,6 +6,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from gpudoctor.cli.metrics import metrics
+from gpudoctor.render.metrics.runs import RUN_GROUPS
 from gpudoctor.render.metrics.table import METRICS
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -21,7 +22,10 @@ def test_the_page_of_the_documentation_is_up_to_date():
 def test_every_metric_is_in_the_json():
     told = json.loads(CliRunner().invoke(metrics, ["--json"]).output)
     assert told["schema"] == "gpudoctor.metrics/1"
-    assert [row["name"] for row in told["metrics"]] == [metric.name for metric in METRICS]
+    runs = [metric.name for group in RUN_GROUPS for metric in group.metrics]
+    names = [metric.name for metric in METRICS] + runs
+    assert [row["name"] for row in told["metrics"]] == names
+    assert len(set(names)) == len(names)
 
 
 def test_the_text_names_type_labels_and_meaning():

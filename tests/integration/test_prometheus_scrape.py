@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
 import os
 import re
@@ -9,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -21,9 +24,11 @@ import pytest
 from gpudoctor.cli.fleet import source_of
 from gpudoctor.history.prometheus import Prometheus as Server
 from gpudoctor.history.recording import RecordingWriter
+from gpudoctor.render.metrics_file import write_bench, write_profile
 from tests.builders import AT
 from tests.cli.serving import serving
 from tests.integration.terminal import GPUDOCTOR, Terminal
+from tests.render.test_metrics_file import bench_report, full_profile
 from tests.rich import rich_snapshot
 
 pytestmark = [
@@ -32,6 +37,8 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+# Of the interpreters here, which a machine that is played does not have.
+LIVE_ONLY = "gpudoctor_environment_info"
 VARIABLES = {
     "__rate_interval": "5s",
     "__range": "1m",
@@ -78,7 +85,30 @@ def recorded(path):
     return str(path)
 
 
-def started(folder, targets):
+@contextlib.contextmanager
+def runs_served(folder):
+    """What a profile and a benchmark left for node_exporter, served as it would; gives the address."""
+    write_profile(folder / "profile.prom", full_profile())
+    write_bench(folder / "bench.prom", bench_report(), time.time())
+    both = (folder / "profile.prom").read_bytes() + (folder / "bench.prom").read_bytes()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(both)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def started(folder, targets, node):
     """Prometheus with our rules; the caller ends it."""
     hosts = [target.removeprefix("http://").rstrip("/") for target in targets]
     config = f"""
@@ -87,6 +117,8 @@ rule_files: [{ROOT}/grafana/alerts/gpudoctor.yml]
 scrape_configs:
   - job_name: gpudoctor
     static_configs: [{{targets: {json.dumps(hosts)}}}]
+  - job_name: node
+    static_configs: [{{targets: ["{node}"]}}]
 """
     (folder / "prometheus.yml").write_text(config)
     port = free_port()
@@ -125,14 +157,19 @@ def prometheus(tmp_path_factory):
     settings = folder / "config.toml"
     settings.write_text('[notify]\ncommand = ["true"]\n')
     told = {"GPUDOCTOR_CONFIG": str(settings)}
-    with serving(*options, env=told) as demo, serving(*options, root=replay) as rich:
-        process, found = started(folder, [demo.url, rich.url])
+    with (
+        serving(*options, env=told) as demo,
+        serving(*options, root=replay) as rich,
+        runs_served(folder) as node,
+    ):
+        process, found = started(folder, [demo.url, rich.url], node)
         try:
             wait_until_it_answers(found, folder)
             # The demo's Xid comes eight seconds after its start; by then rates have their samples.
             found.wait_for('gpudoctor_gpu_xid_errors_total{xid="13"}')
             found.wait_for("count(gpudoctor_inspection_timestamp_seconds) == 2")
             found.wait_for("count_over_time(gpudoctor_sampling_up[30s]) >= 6")
+            found.wait_for('ALERTS{alertstate="firing"}')
             yield found
         finally:
             process.terminate()
@@ -159,7 +196,11 @@ def expressions(path):
 def test_every_query_of_a_dashboard_returns_a_value(prometheus, path):
     asked = list(expressions(path))
     assert len(asked) > 10
-    empty = [(title, expr) for title, expr in asked if not prometheus.value(expr)]
+    empty = [
+        (title, expr)
+        for title, expr in asked
+        if not prometheus.value(expr) and not expr.startswith(LIVE_ONLY)
+    ]
     assert empty == []
 
 
@@ -174,10 +215,20 @@ def test_every_variable_of_a_dashboard_has_values(prometheus, path):
             assert inner[2] is None or all(inner[2] in row["metric"] for row in found)
 
 
+def test_a_machine_that_was_seen_and_is_silent_counts_as_not_answering(prometheus):
+    panels = json.loads((ROOT / "grafana" / "dashboards" / "gpudoctor-fleet.json").read_text())
+    silent = next(one for one in panels["panels"] if one["title"] == "Silent")
+    expr = substituted(silent["targets"][0]["expr"])
+    assert prometheus.value(expr)[0]["value"][1] == "0"
+    # As if none were scraped any more, and only the day's values were left.
+    gone = expr.replace("(gpudoctor_sampling_up{", "(gpudoctor_sampling_up{job='none',", 1)
+    assert prometheus.value(gone)[0]["value"][1] == "2"
+
+
 def test_nothing_of_a_scrape_is_dropped_or_late(prometheus):
     # Not at every moment: on a busy machine a scrape may take longer than this test's second.
     prometheus.wait_for('sum(up{job="gpudoctor"}) == 2')
-    prometheus.wait_for("min(scrape_samples_scraped) > 100")
+    prometheus.wait_for('min(scrape_samples_scraped{job="gpudoctor"}) > 100')
     for row in prometheus.value("scrape_samples_scraped - scrape_samples_post_metric_relabeling"):
         assert row["value"][1] == "0"
 

@@ -32,15 +32,35 @@ IDLE_GPUS = (
     f"(gpudoctor_gpu_memory_used_bytes{HERE} / gpudoctor_gpu_memory_total_bytes{HERE} > 0.05)"
     f" and on (instance, uuid) (max_over_time(gpudoctor_gpu_utilization_ratio{HERE}[$idle]) < 0.01)"
 )
+# 1 for a machine that answers, 0 for one that was seen within a day and does not now.
+ANSWERS = (
+    f"sum by (instance) (gpudoctor_sampling_up{HERE})"
+    f" or 0 * sum by (instance) (max_over_time(gpudoctor_sampling_up{HERE}[1d]))"
+)
 
 
 def overview() -> list[Json]:
     """The numbers at the top."""
     return [
-        stat("Machines", "none", f"sum(gpudoctor_sampling_up{HERE})", width=3),
-        stat("GPUs", "none", f"count(gpudoctor_gpu_info{HERE})", width=3),
         stat(
-            "Not answering",
+            "Machines",
+            "none",
+            f"sum(gpudoctor_sampling_up{HERE})",
+            text="Machines that answer.",
+            width=2,
+        ),
+        stat(
+            "Silent",
+            "none",
+            f"count(({ANSWERS}) == 0) or vector(0)",
+            text="Machines that were seen within a day and do not answer now, or whose daemon gets no"
+            " samples.",
+            width=2,
+            thresholds=ZERO_IS_GOOD,
+        ),
+        stat("GPUs", "none", f"count(gpudoctor_gpu_info{HERE})", width=2),
+        stat(
+            "GPUs not answering",
             "none",
             f"sum(1 - gpudoctor_gpu_up{HERE})",
             text="GPUs that gave no answer in time, or fell off the bus.",
@@ -78,6 +98,15 @@ def sick() -> list[Json]:
     """What needs somebody."""
     return [
         row("What needs attention"),
+        table(
+            "Alerts",
+            Column(
+                "is", "none", 'ALERTS{alertname=~"Gpu.*",alertstate="firing",instance=~"$instance"}'
+            ),
+            text="What Prometheus raises by the rules in alerts/gpudoctor.yml, which have to be loaded.",
+            hidden=("is", "alertstate"),
+            nothing="No alert is raised.",
+        ),
         table(
             "GPUs that are not well",
             Column("is", "none", 'gpudoctor_gpu_state_info{instance=~"$instance",state!="ok"}'),
@@ -126,6 +155,7 @@ def machines() -> list[Json]:
         table(
             "Machines",
             Column("GPUs", "none", f"count {by} (gpudoctor_gpu_info{HERE})", link=MACHINE),
+            Column("answers", "none", ANSWERS, thresholds=steps((None, RED), (1, GREEN))),
             Column(
                 "not answering",
                 "none",
@@ -145,6 +175,7 @@ def machines() -> list[Json]:
             ),
             Column("processes", "none", f"sum {by} (gpudoctor_gpu_processes{HERE})"),
             Column("sampled ago", "s", f"time() - gpudoctor_sample_timestamp_seconds{HERE}"),
+            text="answers: 1, or 0 for a machine that was seen within a day and is silent now.",
         ),
         graph(
             "Utilisation",

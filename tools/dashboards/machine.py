@@ -6,6 +6,7 @@ from tools.dashboards.fleet import HOT, MEMORY_SHARE, ZERO_IS_GOOD
 from tools.dashboards.parts import (
     HERE,
     INSTANCE,
+    Column,
     Json,
     Query,
     dashboard,
@@ -14,6 +15,7 @@ from tools.dashboards.parts import (
     of_gpu,
     row,
     stat,
+    table,
 )
 
 SLOWED = 'reason=~"sw_power_cap|hw_slowdown|sw_thermal_slowdown|hw_thermal_slowdown|hw_power_brake_slowdown"'
@@ -158,6 +160,24 @@ def host() -> list[Json]:
     """The machine around the GPUs, and the daemon."""
     return [
         row("Host and daemon"),
+        table(
+            "Python and torch",
+            Column("is", "none", f"gpudoctor_environment_info{HERE}"),
+            text="The daemon's default interpreter and the torch in its folders, with the CUDA that it was"
+            " built for. Other environments of the machine are not looked at.",
+            width=12,
+            height=4,
+            hidden=("is",),
+            nothing="No interpreter was looked at.",
+        ),
+        table(
+            "gpudoctor",
+            Column("is", "none", f"gpudoctor_build_info{HERE}"),
+            text="The daemon itself. source is nvml; demo or replay is no real machine.",
+            width=12,
+            height=4,
+            hidden=("is",),
+        ),
         graph(
             "CPU", "percentunit", Query(f"gpudoctor_host_cpu_ratio{HERE}", "busy"), limits=(0, 1)
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tools.dashboards import runs
 from tools.dashboards.parts import (
     GREEN,
     HERE,
@@ -220,5 +221,5 @@ def build() -> Json:
         "GPUs: users and waste",
         "Who holds which memory, as user, Slurm job, pod or container; what lies idle; what it costs.",
         [INSTANCES, IDLE, text_box("price", "Price of one kWh", "0.30")],
-        [*overview(), *who(), *jobs(), *energy()],
+        [*overview(), *who(), *jobs(), *energy(), *runs.build()],
     )

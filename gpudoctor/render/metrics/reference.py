@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from gpudoctor.render.metrics.runs import RUN_GROUPS
 from gpudoctor.render.metrics.table import GROUPS
+from gpudoctor.render.metrics.view import MetricGroup
 
 _HEAD = """# Metrics
 
-What `gpudoctor serve` gives at `/metrics`. This page is made by `gpudoctor metrics --markdown`.
+What `gpudoctor serve` gives at `/metrics`, and at the end what `gpudoctor profile` and `gpudoctor bench`
+write with `--metrics-file`. This page is made by `gpudoctor metrics --markdown`.
 
 A reading that a GPU, its driver or our rights do not give has no series: never 0, never NaN. A GPU
 that does not answer has `gpudoctor_gpu_up` 0 and no other readings. Units are bytes, seconds, watts,
@@ -19,6 +22,7 @@ joules, hertz and degrees Celsius; ratios go from 0 to 1. What does not change o
 gpudoctor_gpu_utilization_ratio * on (instance, uuid) group_left (index, name) gpudoctor_gpu_info
 ```
 """
+_ALL: tuple[MetricGroup, ...] = (*GROUPS, *RUN_GROUPS)
 
 
 def rows() -> list[dict[str, Any]]:
@@ -31,7 +35,7 @@ def rows() -> list[dict[str, Any]]:
             "help": metric.help,
             "group": group.title,
         }
-        for group in GROUPS
+        for group in _ALL
         for metric in group.metrics
     ]
 
@@ -39,7 +43,7 @@ def rows() -> list[dict[str, Any]]:
 def markdown() -> str:
     """The page docs/metrics.md."""
     lines = [_HEAD]
-    for group in GROUPS:
+    for group in _ALL:
         lines += [f"## {group.title}", "", "| Metric | Type | Labels | |", "|---|---|---|---|"]
         for metric in group.metrics:
             labels = ", ".join(f"`{label}`" for label in metric.labels)
@@ -51,7 +55,7 @@ def markdown() -> str:
 def text() -> str:
     """The reference for a terminal."""
     blocks = []
-    for group in GROUPS:
+    for group in _ALL:
         entries = [
             f"  {metric.name}"
             + (f"{{{', '.join(metric.labels)}}}" if metric.labels else "")

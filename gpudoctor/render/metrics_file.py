@@ -1,0 +1,66 @@
+"""Writes the metrics of one run to a file for node_exporter's textfile collector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.bench import BenchReport
+from gpudoctor.model.profile import Profile
+from gpudoctor.render.metrics.runs import BENCH, PROFILE, Benched
+from gpudoctor.render.metrics.view import Metric, View
+from gpudoctor.render.prometheus import exposition
+
+_HINT = "Name a file in the folder of node_exporter's --collector.textfile.directory."
+
+
+def check(path: Path) -> None:
+    """That `path` can be written, before a run that takes long.
+
+    Raises:
+        GpuDoctorError: it cannot.
+    """
+    folder = path.parent
+    cause = None
+    if not folder.is_dir():
+        cause = f"there is no folder {folder}"
+    elif path.is_dir():
+        cause = "it is a folder"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        cause = f"the folder {folder} may not be written to"
+    if cause is not None:
+        raise GpuDoctorError(f"{path} cannot be written", cause=cause, hint=_HINT)
+
+
+def write_profile(path: Path, seen: Profile) -> None:
+    """Replace the file at once with what this run gave.
+
+    Raises:
+        GpuDoctorError: it cannot be written.
+    """
+    _write(path, [metric.of(seen) for metric in PROFILE])
+
+
+def write_bench(path: Path, report: BenchReport, at: float) -> None:
+    """Replace the file at once with what was measured until `at`, seconds since the epoch.
+
+    Raises:
+        GpuDoctorError: it cannot be written.
+    """
+    _write(path, [metric.of(Benched(report, at)) for metric in BENCH])
+
+
+def _write(path: Path, metrics: Iterable[Metric]) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with scratch.open("xb") as file:
+            file.write(exposition(View(), metrics=metrics))
+        # node_exporter runs as a user of its own.
+        scratch.chmod(0o644)
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        cause = error.strerror or str(error)
+        raise GpuDoctorError(f"{path} cannot be written", cause=cause, hint=_HINT) from error
