@@ -48,6 +48,8 @@ def env(
     """
     if as_markdown and as_json:
         raise GpuDoctorError("--markdown and --json exclude each other", hint="Give one of them.")
+    if pid is not None and ctx.obj["demo"]:
+        _check_real(pid)
     target = find(python, pid)
     report = _report(ctx, target, timeout)
     if as_json:
@@ -64,6 +66,17 @@ def env(
         from gpudoctor.render.text import console
 
         print_text(report, console(), everything=everything)
+
+
+def _check_real(pid: int) -> None:
+    from gpudoctor.nvml.demo import ENVIRONMENTS
+
+    if pid in ENVIRONMENTS:
+        raise GpuDoctorError(
+            f"process {pid} is made up (--demo)",
+            cause="it has no interpreter that could be asked",
+            hint=f"What it sees of the GPUs: gpudoctor --demo visible --pid {pid}",
+        )
 
 
 def _report(ctx: click.Context, target: Target, timeout_s: float) -> EnvironmentReport:

@@ -61,11 +61,13 @@ def visible(
     The rules are CUDA's documented ones; on a machine with a driver CUDA itself is asked in a child
     process, whose answer wins.
     """
-    environ = _environ(pid, changes)
+    made_up = _made_up(ctx, pid)
+    environ = _changed(dict(made_up) if made_up is not None else _environ(pid), changes)
     with open_machine(ctx.obj["demo"], ctx.obj["replay"]) as machine:
         if machine.notice:
             click.echo(machine.notice, err=True)
-        answer = _answer(machine, environ, pid, python, timeout)
+        apart = made_up is None and pid is not None and in_other_container(pid)
+        answer = _answer(machine, environ, pid, python, timeout, apart=apart)
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 
@@ -77,12 +79,29 @@ def visible(
     print_text(answer, console())
 
 
-def _environ(pid: int | None, changes: Sequence[str]) -> dict[str, str]:
-    """The environment in question: ours or the process's, with the changes asked for."""
+def _made_up(ctx: click.Context, pid: int | None) -> Mapping[str, str] | None:
+    """The environment of a process of the demo; None where `pid` is not one of its."""
+    if pid is None or not (ctx.obj["demo"] or ctx.obj["replay"]):
+        return None
+    if ctx.obj["replay"]:
+        raise GpuDoctorError(
+            "a recording does not hold the variables of processes",
+            hint=f"On which GPUs it was: gpudoctor --replay {ctx.obj['replay']} ps",
+        )
+    from gpudoctor.nvml.demo import ENVIRONMENTS
+
+    return ENVIRONMENTS.get(pid)
+
+
+def _environ(pid: int | None) -> dict[str, str]:
+    """Our environment, or that of the process."""
     try:
-        environ = dict(os.environ) if pid is None else environ_of(pid)
+        return dict(os.environ) if pid is None else environ_of(pid)
     except OSError as error:
         raise unreadable(pid or 0, error) from error
+
+
+def _changed(environ: dict[str, str], changes: Sequence[str]) -> dict[str, str]:
     for change in changes:
         name, equals, value = change.partition("=")
         if not name:
@@ -101,6 +120,8 @@ def _answer(
     pid: int | None,
     python: str | None,
     timeout: float,
+    *,
+    apart: bool,
 ) -> Visibility:
     real = machine.nvml.source == "nvml"
     if python is not None and not real:
@@ -109,7 +130,6 @@ def _answer(
             hint="Leave out one of them.",
         )
     gpus = driver_report(machine.nvml).gpus
-    apart = pid is not None and in_other_container(pid)
     if apart:
         gpus = given_to_container(environ.get("NVIDIA_VISIBLE_DEVICES", "all"), gpus)
     answer = resolve(environ, gpus)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host.missing import no_process
+from gpudoctor.host.proc_files import parse_cgroup, read_text
 
 _NAMES = ("python", "pypy")
 
@@ -111,11 +112,7 @@ def of_process(pid: int, root: Path = Path("/")) -> Target:
             hint="Give the pid of the python process, or choose an interpreter with --python.",
         )
     if elsewhere:
-        raise GpuDoctorError(
-            f"process {pid} runs in a container of its own",
-            cause=f"its {executable} is in another mount namespace",
-            hint="Run gpudoctor inside that container.",
-        )
+        raise _elsewhere(pid, executable, root)
     if (owner := stranger(pid, root)) is not None:
         raise GpuDoctorError(
             f"process {pid} belongs to another user (uid {owner})",
@@ -123,6 +120,19 @@ def of_process(pid: int, root: Path = Path("/")) -> Target:
             hint=f"Run gpudoctor as that user: sudo -u '#{owner}' gpudoctor env --pid {pid}",
         )
     return Target(_as_called(words[0], executable, environ, cwd), f"--pid {pid}", environ, cwd)
+
+
+def _elsewhere(pid: int, executable: str, root: Path) -> GpuDoctorError:
+    """Its interpreter could only be run with its files under our rights, which is not done."""
+    placed = parse_cgroup(read_text(root / "proc" / str(pid) / "cgroup") or "")
+    inside = f": docker exec {placed.container[:12]} gpudoctor env" if placed.container else ""
+    return GpuDoctorError(
+        f"process {pid} runs in a container of its own",
+        cause=f"its {executable} is in another mount namespace: started from here, it would find other "
+        "files, or run that container's code with your rights",
+        hint=f"Run gpudoctor inside that container{inside}. Its variables and its GPUs can be read from "
+        f"here: gpudoctor visible --pid {pid}",
+    )
 
 
 def in_other_container(pid: int, root: Path = Path("/")) -> bool:

@@ -49,6 +49,23 @@ def _uuid(index: int) -> str:
     return f"GPU-5e1f0d0c-{index:04d}-4de0-b0de-0000000000{index:02d}"
 
 
+# With what its processes were started, as far as it concerns their GPUs. The ranks choose by LOCAL_RANK.
+ENVIRONMENTS: dict[int, dict[str, str]] = {
+    **{
+        41_200 + rank: {
+            "CUDA_VISIBLE_DEVICES": "0,1,2,3",
+            "SLURM_JOB_GPUS": "0,1,2,3",
+            "LOCAL_RANK": str(rank),
+        }
+        for rank in range(4)
+    },
+    38_014: {"CUDA_VISIBLE_DEVICES": _uuid(4)},
+    29_907: {},  # it chose its GPU in its own code
+    44_871: {"CUDA_VISIBLE_DEVICES": "6", "SLURM_JOB_GPUS": "6"},
+    45_002: {"CUDA_VISIBLE_DEVICES": _uuid(7)},
+}
+
+
 def _wave(elapsed_s: float, period_s: float, phase: float = 0.0) -> float:
     """A smooth up and down from 0 to 1, the same at every start."""
     return 0.5 + 0.5 * math.sin(2 * math.pi * elapsed_s / period_s + phase)

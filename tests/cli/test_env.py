@@ -10,6 +10,7 @@ import time
 import msgspec
 import pytest
 
+from gpudoctor.cli.main import run
 from gpudoctor.model.environment import EnvironmentReport
 
 
@@ -161,3 +162,10 @@ def test_json_needs_neither_torch_nor_rich_nor_psutil_in_gpudoctors_own_process(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_a_process_of_the_demo_has_no_interpreter(capsys):
+    assert run(["--demo", "env", "--pid", "41200"]) == 2
+    told = capsys.readouterr().err
+    assert "process 41200 is made up" in told
+    assert "gpudoctor --demo visible --pid 41200" in told

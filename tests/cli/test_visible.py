@@ -8,7 +8,12 @@ import sys
 import msgspec
 import pytest
 
+from gpudoctor.cli.main import run
+from gpudoctor.host.visible_devices import resolve
+from gpudoctor.model.environment import GpuRow
+from gpudoctor.model.readings import MigReading
 from gpudoctor.model.visible import Visibility
+from gpudoctor.nvml.demo import ENVIRONMENTS, DemoTimeline
 from tests.nvml_sim.machine import SimProcess
 from tests.nvml_sim.presets import mig_a100, mixed
 
@@ -180,3 +185,25 @@ def test_of_another_users_process_no_variable_is_taken_that_loads_code(nvml_sim,
         assert "CUDA_VISIBLE_DEVICES=5" in seen
         assert ("CUDA_INJECTION64_PATH=/tmp/evil.so" in seen) is given
         assert ("CUDA_MPS_PIPE_DIRECTORY=/tmp/evil" in seen) is given
+
+
+def test_a_process_of_the_demo_is_known_with_its_variables(capsys):
+    assert run(["--demo", "visible", "--json", "--pid", "41201"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["value"] == "0,1,2,3"
+    assert [row["nvml_index"] for row in told["visible"]] == [0, 1, 2, 3]
+    assert told["notes"][-1] == "NVML sees process 41201 on GPU 1, which agrees."
+
+
+def test_every_process_of_the_demo_has_variables_that_agree_with_its_gpus():
+    snapshot = DemoTimeline(0.0).at(0.0)
+    assert {row.pid for row in snapshot.processes} == set(ENVIRONMENTS)
+    gpus = [GpuRow(one.facts, MigReading()) for one in snapshot.devices]
+    for row in snapshot.processes:
+        seen = {one.uuid for one in resolve(ENVIRONMENTS[row.pid], gpus).visible}
+        assert {use.uuid for use in row.gpus} <= seen
+
+
+def test_a_recording_holds_no_variables_and_says_so(capsys):
+    assert run(["--replay", "some.file", "visible", "--pid", "1"]) == 2
+    assert "does not hold the variables" in capsys.readouterr().err

@@ -130,6 +130,11 @@ def test_a_process_of_another_container_is_refused(tmp_path):
     with pytest.raises(GpuDoctorError, match="runs in a container of its own") as caught:
         find(pid=77, root=tmp_path)
     assert "inside that container" in (caught.value.hint or "")
+    assert "gpudoctor visible --pid 77" in (caught.value.hint or "")
+    (tmp_path / "proc/77/cgroup").write_text(f"0::/system.slice/docker-{'3f' * 32}.scope\n")
+    with pytest.raises(GpuDoctorError) as named:
+        find(pid=77, root=tmp_path)
+    assert "docker exec 3f3f3f3f3f3f gpudoctor env" in (named.value.hint or "")
 
 
 def test_a_process_that_may_not_be_read_says_who_could():
