@@ -87,7 +87,7 @@ async def test_the_events_screen_tells_what_happened_with_the_catalogues_advice(
         feed.publish(replace(feed.latest, events=happened))
         await until(pilot, lambda: "Xid 79" in text(app))
         page = lines(app)
-        first = next(i for i, line in enumerate(page) if "CATALOGUE" in line)
+        first = next(i for i, line in enumerate(page) if "WHAT IT MEANS" in line)
         told = [line.split() for line in page[first + 1 : first + 4]]
         assert [row[1:4] for row in told] == [
             ["1", "Xid", "9999"],
