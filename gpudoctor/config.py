@@ -34,10 +34,15 @@ class TuiSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """The daemon. `listen` is host:port."""
+    """The daemon. `listen` is host:port, or several of them."""
 
-    listen: str = "127.0.0.1:9836"
+    listen: str | tuple[str, ...] = "127.0.0.1:9836"
     interval_seconds: float = 5.0
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that `listen` names."""
+        return (self.listen,) if isinstance(self.listen, str) else self.listen
 
 
 @dataclass(frozen=True, slots=True)

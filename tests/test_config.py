@@ -63,3 +63,12 @@ def test_a_file_that_makes_no_sense_is_an_error(text):
 def test_a_named_file_must_exist(tmp_path):
     with pytest.raises(GpuDoctorError, match="does not exist"):
         config.load(tmp_path / "none.toml")
+
+
+def test_the_daemon_may_listen_at_several_addresses():
+    one = config.parse('[serve]\nlisten = ":1"\n', where="it").serve
+    several = config.parse('[serve]\nlisten = [":1", "unix:/x"]\n', where="it").serve
+    assert one.addresses == (":1",)
+    assert several.addresses == (":1", "unix:/x")
+    with pytest.raises(GpuDoctorError, match="wrong kind"):
+        config.parse("[serve]\nlisten = 1\n", where="it")

@@ -131,6 +131,16 @@ def say_where(sockets: dict[str, socket.socket], own: dict[Path, socket.socket])
         click.echo(f"gpudoctor's other commands ask it at {path}", err=True)
 
 
+def say_restart(now: tuple[str, ...], options: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    """Warn where the settings want other addresses than the ones in use, which takes a restart."""
+    if now and not options and now != wanted:
+        logging.getLogger(__name__).warning(
+            "serve.listen is %s now, which takes a restart; still at %s",
+            ", ".join(wanted),
+            ", ".join(now),
+        )
+
+
 def own_socket(stack: ExitStack, *, everybody: bool) -> dict[Path, socket.socket]:
     """The socket that the other commands look for; without one they ask the driver themselves."""
     path = own_place()

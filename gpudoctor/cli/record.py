@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
+from gpudoctor.cli.options import size
 from gpudoctor.cli.sources import open_machine
 from gpudoctor.history.recording import RecordingWriter
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.sampling.sampler import Sampler
+from gpudoctor.units import data_size
 
 
 @click.command()
@@ -24,8 +26,18 @@ from gpudoctor.sampling.sampler import Sampler
     type=click.FloatRange(0.1, 3600),
 )
 @click.option("--duration", type=click.FloatRange(0.1), help="Stop after so many seconds.")
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    callback=size,
+    default="1GiB",
+    show_default=True,
+    help="Stop before FILE is larger (500MB, 2GiB); 0: never.",
+)
 @click.pass_context
-def record(ctx: click.Context, file: Path, interval: float, duration: float | None) -> None:
+def record(
+    ctx: click.Context, file: Path, interval: float, duration: float | None, max_size: int
+) -> None:
     """Record what the driver and the host say to FILE, until Ctrl-C.
 
     `gpudoctor --replay FILE` plays it. A name ending in .gz is compressed. The file holds the names
@@ -35,18 +47,24 @@ def record(ctx: click.Context, file: Path, interval: float, duration: float | No
         writer = RecordingWriter(file, interval_s=interval, started_at=time.time())
         sampler = Sampler(machine.nvml, machine.host, interval_s=interval, reopen=machine.reopen)
         try:
-            _record(sampler, writer, duration)
+            full = _record(sampler, writer, duration, max_size)
         finally:
             sampler.stop()
             writer.close()
             click.echo(f"\n{writer.snapshots} snapshots in {file}", err=True)
+        if full:
+            click.echo(f"It has reached --max-size, {data_size(max_size)}: it ends here.", err=True)
 
 
-def _record(sampler: Sampler, writer: RecordingWriter, duration: float | None) -> None:
+def _record(
+    sampler: Sampler, writer: RecordingWriter, duration: float | None, max_size: int
+) -> bool:
+    """Record until that is enough; True where the file is as large as it may be."""
     arrived: queue.SimpleQueue[Snapshot] = queue.SimpleQueue()
     sampler.subscribe(arrived.put)
     sampler.start()
-    click.echo("Recording. Ctrl-C ends it.", err=True)
+    at_most = f", at most {data_size(max_size)}" if max_size else ""
+    click.echo(f"Recording{at_most}. Ctrl-C ends it.", err=True)
     until = None if duration is None else time.monotonic() + duration
     try:
         while until is None or time.monotonic() < until:
@@ -56,6 +74,10 @@ def _record(sampler: Sampler, writer: RecordingWriter, duration: float | None) -
             except queue.Empty:
                 continue
             click.echo(f"\r{writer.snapshots} snapshots", err=True, nl=False)
+            # The next snapshot will be about as large as the last one.
+            if max_size and writer.bytes + writer.last_bytes > max_size:
+                return True
     except KeyboardInterrupt:
         # Ctrl-C is how one ends a recording without --duration, so it is a success.
-        return
+        pass
+    return False

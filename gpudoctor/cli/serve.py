@@ -168,7 +168,7 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
     policy = _policy(chosen)
     notifier = Notifier()
     assembly.notify(settings.notify, ledger, notifier)
-    addresses = chosen.listen or (() if chosen.textfile else (settings.serve.listen,))
+    addresses = chosen.listen or (() if chosen.textfile else settings.serve.addresses)
     made_up = bool(ctx.obj["demo"] or ctx.obj["replay"])
     # Sockets and files are let go of first: the driver may hang while it is closed.
     with ExitStack() as machines, ExitStack() as stack:
@@ -189,6 +189,7 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
         def reread() -> Access:
             again, who = _settings(ctx), files.read()
             rules = _policy(chosen)
+            assembly.say_restart(addresses, chosen.listen, again.serve.addresses)
             assembly.notify(again.notify, ledger, notifier)
             if reclaimer is not None and rules is not None:
                 reclaimer.use(rules)

@@ -16,6 +16,11 @@ _ALLOW = click.option(
     is_flag=True,
     help="Give the service the rights that --reclaim-policy needs to end others' processes.",
 )
+_KERNEL_LOG = click.option(
+    "--kernel-log",
+    is_flag=True,
+    help="Let the service read Xids from the kernel log, too (CAP_SYSLOG).",
+)
 _FORWARDED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -40,32 +45,30 @@ def _folder(user: bool) -> Path:
 @service.command(context_settings=_FORWARDED)
 @click.option("--user", is_flag=True, help="For your own services; needs no root.")
 @_ALLOW
+@_KERNEL_LOG
 @click.argument("arguments", nargs=-1, metavar="[-- SERVE OPTIONS]")
-def show(user: bool, allow_reclaim: bool, arguments: tuple[str, ...]) -> None:
+def show(user: bool, allow_reclaim: bool, kernel_log: bool, arguments: tuple[str, ...]) -> None:
     """Print the unit that install would write."""
-    from gpudoctor.daemon.unit import unit
-
-    _check_reclaim(arguments, allow_reclaim)
-    click.echo(unit(_command(arguments), system=not user, reclaim=allow_reclaim), nl=False)
+    click.echo(_unit(user, allow_reclaim, kernel_log, arguments), nl=False)
 
 
 @service.command(context_settings=_FORWARDED)
 @click.option("--user", is_flag=True, help="For your own services; needs no root.")
 @click.option("--force", is_flag=True, help="Overwrite a unit that says something else.")
 @_ALLOW
+@_KERNEL_LOG
 @click.argument("arguments", nargs=-1, metavar="[-- SERVE OPTIONS]")
-def install(user: bool, force: bool, allow_reclaim: bool, arguments: tuple[str, ...]) -> None:
+def install(
+    user: bool, force: bool, allow_reclaim: bool, kernel_log: bool, arguments: tuple[str, ...]
+) -> None:
     """Write the unit, and say how to start it.
 
     What follows `--` are options of `gpudoctor serve`, as in:
     gpudoctor service install --user -- --listen 0.0.0.0:9836 --interval 10
     """
-    from gpudoctor.daemon.unit import unit
-
     _check(arguments)
-    _check_reclaim(arguments, allow_reclaim)
     path = _folder(user) / _NAME
-    text = unit(_command(arguments), system=not user, reclaim=allow_reclaim)
+    text = _unit(user, allow_reclaim, kernel_log, arguments)
     if path.exists() and path.read_text(encoding="utf-8") != text and not force:
         raise GpuDoctorError(
             f"{path} exists already and says something else", hint="Give --force to overwrite it."
@@ -79,6 +82,13 @@ def install(user: bool, force: bool, allow_reclaim: bool, arguments: tuple[str, 
             cause=error.strerror,
             hint="Use sudo, or --user for your own services.",
         ) from error
+    hidden = None if user or allow_reclaim else _hidden(Path(sys.executable), Path(__file__))
+    if hidden is not None:
+        click.echo(
+            f"warning: {hidden} is closed to the service's user, which will not start: install "
+            "gpudoctor where all may read it, as in /opt.",
+            err=True,
+        )
     control = "systemctl --user" if user else "systemctl"
     click.echo(f"Wrote {path}", err=True)
     click.echo(f"Start it now and at every boot:\n  {control} daemon-reload", err=True)
@@ -87,6 +97,29 @@ def install(user: bool, force: bool, allow_reclaim: bool, arguments: tuple[str, 
         click.echo(
             "So that it runs while you are not logged in:\n  loginctl enable-linger", err=True
         )
+
+
+def _unit(user: bool, reclaim: bool, kernel_log: bool, arguments: tuple[str, ...]) -> str:
+    from gpudoctor.daemon.unit import unit
+
+    _check_reclaim(arguments, reclaim)
+    if user and kernel_log:
+        raise GpuDoctorError(
+            "--kernel-log and --user exclude each other",
+            hint="A service of your own can be given no rights; install that of the system.",
+        )
+    command = _command(arguments)
+    return unit(command, system=not user, reclaim=reclaim, kernel_log=kernel_log)
+
+
+def _hidden(*paths: Path) -> Path | None:
+    """The first of what the paths lead through that other users may not enter or read."""
+    for path in paths:
+        for place in (*reversed(path.parents), path, *reversed(path.resolve().parents)):
+            needed = 0o001 if place.is_dir() else 0o004
+            if not place.stat().st_mode & needed:
+                return place
+    return None
 
 
 def _check_reclaim(arguments: tuple[str, ...], allowed: bool) -> None:

@@ -34,7 +34,7 @@ def gather(config: str | None = None) -> About:
     named = Path(config) if config else None
     listen, wrong = None, None
     try:
-        listen = load(named).serve.listen
+        listen = ", ".join(load(named).serve.addresses)
     except GpuDoctorError as error:
         wrong = error.message
     places = (

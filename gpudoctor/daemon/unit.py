@@ -41,14 +41,21 @@ _RECLAIMING = {
 }
 
 
-def unit(command: Sequence[str], *, system: bool, reclaim: bool = False) -> str:
+def unit(
+    command: Sequence[str], *, system: bool, reclaim: bool = False, kernel_log: bool = False
+) -> str:
     """The text of gpudoctor.service, for the system or for a user's own services.
 
-    With `reclaim` the service of the system may end the processes of all users.
+    With `reclaim` the service of the system may end the processes of all users, with `kernel_log` it
+    may read the kernel log where that takes a right (`kernel.dmesg_restrict`).
     """
     hardening: tuple[str, ...] = (*_ANYWHERE, *_SYSTEM_ONLY) if system else _ANYWHERE
     if reclaim:
         hardening = tuple(_RECLAIMING.get(line, line) for line in hardening)
+    if kernel_log and system:
+        hardening = tuple(_with_syslog(line) for line in hardening)
+        # Root has what its bounding set leaves; another user has only what is given so.
+        hardening += () if reclaim else ("AmbientCapabilities=CAP_SYSLOG",)
     lines = [
         "[Unit]",
         "Description=gpudoctor: GPU metrics and diagnoses",
@@ -70,6 +77,11 @@ def unit(command: Sequence[str], *, system: bool, reclaim: bool = False) -> str:
         f"WantedBy={'multi-user' if system else 'default'}.target",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _with_syslog(line: str) -> str:
+    name, _, value = line.partition("=")
+    return f"{name}={f'{value} CAP_SYSLOG'.lstrip()}" if name == "CapabilityBoundingSet" else line
 
 
 def _quoted(word: str) -> str:

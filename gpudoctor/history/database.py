@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 import time
@@ -17,6 +18,7 @@ VERSION = 2
 # What this gpudoctor can read; the first had no notes, and is given them when it is written to.
 READABLE = (1, 2)
 _BUSY_S = 5.0
+_LOG = logging.getLogger(__name__)
 
 # Points are kept in tiers: as sampled, in steps of 10 s and of 60 s. Times are milliseconds since the
 # epoch, so that they are small whole numbers.
@@ -162,7 +164,8 @@ def _prepared(path: Path) -> sqlite3.Connection:
 
 def move_aside(path: Path) -> None:
     """Rename a broken database, so that a new one can be begun and the old one be looked at."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    path.replace(path.with_name(f"{path.name}.broken-{stamp}"))
+    kept = path.with_name(f"{path.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
+    path.replace(kept)
+    _LOG.warning("the history %s is damaged: it was moved to %s, and a new one begun", path, kept)
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gpudoctor import __version__
@@ -12,10 +13,15 @@ from gpudoctor.model.snapshot import Snapshot
 
 
 class RecordingWriter:
-    """Writes whole lines, so that a recording that was cut off still plays."""
+    """Writes whole lines, so that a recording that was cut off still plays.
+
+    `bytes` is the size of the file, `last_bytes` how much of it the last line took, compressed or not.
+    """
 
     def __init__(self, path: Path, *, interval_s: float, started_at: float) -> None:
         self.snapshots = 0
+        self.bytes = 0
+        self.last_bytes = 0
         self._path = path
         try:
             self._file = open_for(path, "xb")
@@ -47,6 +53,8 @@ class RecordingWriter:
         try:
             self._file.write(line)
             self._file.flush()
+            written = os.fstat(self._file.fileno()).st_size
+            self.bytes, self.last_bytes = written, written - self.bytes
         except OSError as error:
             raise GpuDoctorError(
                 f"the recording {self._path} cannot be continued",

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from gpudoctor.model.recording import read
 
 COMMAND = [sys.executable, "-m", "gpudoctor", "--demo", "record"]
@@ -49,3 +51,20 @@ def test_a_recording_that_exists_is_left_alone(tmp_path):
     assert done.returncode == 2
     assert "exists already" in done.stderr
     assert file.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["demo.jsonl", "demo.jsonl.gz"])
+def test_a_recording_ends_before_it_is_larger_than_it_may_be(tmp_path, name):
+    file = tmp_path / name
+    most = 150_000 if name.endswith("jsonl") else 30_000
+    done = subprocess.run(
+        [*COMMAND, str(file), "--interval", "0.1", "--max-size", str(most)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "reached --max-size" in done.stderr
+    # The last snapshot may be a little larger than the one before it, by which it was reckoned.
+    assert most * 0.3 < file.stat().st_size < most * 1.05
+    assert len(read(file).snapshots) >= 2

@@ -11,6 +11,7 @@ import urllib.error
 
 import pytest
 
+from gpudoctor.cli.assembly import say_restart
 from tests.cli.serving import serving
 
 
@@ -106,3 +107,12 @@ def test_without_a_driver_it_ends_with_3_unless_it_shall_wait():
         code, seconds = daemon.end()
         assert code == 0
         assert seconds < 2
+
+
+def test_another_address_in_the_settings_is_said_to_take_a_restart(caplog):
+    say_restart((":1",), (), (":1",))
+    say_restart((":1",), (":1",), (":2",))  # --listen goes before the settings
+    say_restart((), (), (":2",))  # --textfile: nobody listens
+    assert caplog.messages == []
+    say_restart((":1",), (), (":2", ":3"))
+    assert caplog.messages == ["serve.listen is :2, :3 now, which takes a restart; still at :1"]

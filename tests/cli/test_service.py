@@ -3,12 +3,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from gpudoctor.cli.service import service
+from gpudoctor.cli.service import _hidden, service
 from gpudoctor.daemon.unit import unit
 from gpudoctor.errors import GpuDoctorError
 
@@ -85,6 +87,46 @@ def test_only_a_policy_that_was_asked_for_gives_the_service_rights():
     }
     own = unit(["gpudoctor", "serve"], system=False, reclaim=True)
     assert own == unit(["gpudoctor", "serve"], system=False)
+
+
+@pytest.mark.parametrize("reclaim", [False, True])
+def test_the_kernel_log_takes_one_capability_more_and_nothing_else(reclaim):
+    usual = unit(["gpudoctor", "serve"], system=True, reclaim=reclaim).splitlines()
+    reading = unit(
+        ["gpudoctor", "serve"], system=True, reclaim=reclaim, kernel_log=True
+    ).splitlines()
+    [before] = set(usual) - set(reading)
+    more = set(reading) - set(usual)
+    after = next(line for line in more if line.startswith("CapabilityBoundingSet="))
+    assert set(after.partition("=")[2].split()) == {*before.partition("=")[2].split(), "CAP_SYSLOG"}
+    assert more - {after} == (set() if reclaim else {"AmbientCapabilities=CAP_SYSLOG"})
+    # Another line that systemd knows would take the log away again.
+    assert "ProtectKernelLogs" not in "".join(reading)
+
+
+def test_a_users_own_service_cannot_be_given_the_kernel_log():
+    refused = call("show", "--user", "--kernel-log").exception
+    assert isinstance(refused, GpuDoctorError)
+    assert "--user" in refused.message
+
+
+def test_an_interpreter_that_the_services_user_cannot_reach_is_named():
+    # pytest's own folders are closed to others.
+    with tempfile.TemporaryDirectory() as name:
+        closed = Path(name)
+        closed.chmod(0o755)
+        python = closed / "python"
+        python.write_text("")
+        python.chmod(0o755)
+        assert _hidden(python) is None
+        closed.chmod(0o700)
+        assert _hidden(python) == closed
+        closed.chmod(0o755)
+        python.chmod(0o700)
+        assert _hidden(python) == python
+        link = closed / "link"
+        link.symlink_to(python)
+        assert _hidden(link) == link
 
 
 def test_rights_without_a_policy_are_refused():

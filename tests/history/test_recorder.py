@@ -195,7 +195,7 @@ def test_snapshots_are_written_in_the_background(recorder, path):
     assert recorder.errors == 0
 
 
-def test_a_database_that_is_broken_is_moved_aside(path):
+def test_a_database_that_is_broken_is_moved_aside_and_told_of(path, caplog):
     path.parent.mkdir()
     path.write_bytes(b"this is no database, " * 1000)
     recorder = Recorder(path)
@@ -205,6 +205,7 @@ def test_a_database_that_is_broken_is_moved_aside(path):
     assert len(everything(path).gpus) == 1
     [aside] = path.parent.glob(f"{FILE}.broken-*")
     assert aside.read_bytes().startswith(b"this is no database")
+    assert str(aside) in caplog.text
 
 
 def test_a_database_that_turns_out_to_be_broken_is_moved_aside_and_counted(path, clock):
