@@ -139,3 +139,17 @@ def memory_lines(memory: Iterable[MemoryReturn]) -> Iterator[Words]:
         now = data_size(gpu.after_bytes)
         back = f"GPU {gpu.index}: {data_size(gpu.freed_bytes)} came back, {now} in use"
         yield line(back, Level.GOOD if gpu.freed_bytes > 0 else Level.WARN)
+
+
+def taken_lines(before: Snapshot, after: Snapshot, uuids: Iterable[str]) -> Iterator[Words]:
+    """How much more of each of these GPUs' memory is in use than before."""
+    for uuid in uuids:
+        then, now = before.device(uuid), after.device(uuid)
+        if then is None or now is None:
+            continue
+        used, held = then.memory.used_bytes, now.memory.used_bytes
+        if used is None or held is None:
+            yield line(f"GPU {now.index}: the driver does not tell how much memory was taken")
+            continue
+        taken = data_size(max(0, held - used))
+        yield line(f"GPU {now.index}: {taken} taken, {data_size(held)} in use")

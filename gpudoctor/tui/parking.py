@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.parked import Parked
-from gpudoctor.model.parking import ParkOutcome
+from gpudoctor.model.parking import ParkOutcome, ParkResult
 from gpudoctor.model.process import GpuProcess
+from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.cells import Level
-from gpudoctor.present.parked import done_lines, memory_lines, plan_lines
+from gpudoctor.present.parked import done_lines, memory_lines, plan_lines, taken_lines
 from gpudoctor.present.words import Words, line
 from gpudoctor.tui.deeds import Done, Newest, RefusedError, Seeing
 
 if TYPE_CHECKING:
     from gpudoctor.reclaim.park import Task
 
+# The driver lists a process that was brought back within a look or two.
+_PATIENCE_S = 5.0
 ParkedRows = tuple[tuple[Parked, float], ...]
 
 
@@ -46,19 +50,52 @@ class _Parking:
         self._tasks: tuple[Task, ...] = ()
 
     def _look(self, plan: Callable[[int], Task]) -> tuple[Words, ...]:
-        from gpudoctor.reclaim.identity import identity
         from gpudoctor.reclaim.park import planned
 
-        started = {row.pid: identity(row.pid, row.started) for row in self._rows}
-        self._tasks = tuple(plan(pid) for pid in started)
-        for task in self._tasks:
-            if task.record.start_ticks != started[task.record.pid]:
-                raise GpuDoctorError(f"process {task.record.pid} has ended meanwhile")
+        tasks: list[Task] = []
+        missing: list[GpuDoctorError] = []
+        for row in self._rows:
+            try:
+                tasks.append(_planned(row, plan))
+            except GpuDoctorError as error:
+                missing.append(error)
+        if missing and not tasks:
+            raise missing[0]
+        self._tasks = tuple(tasks)
         lines = [words for one in planned(self._tasks) for words in plan_lines(one)]
+        lines += [_left_out(error) for error in missing]
         if all(task.refused for task in self._tasks):
             why = line("Nothing can be done: what is marked `no` stands in the way.", Level.WARN)
             raise RefusedError((*lines, line(""), why))
         return tuple(lines)
+
+    def _each(self, work: Callable[[Task], ParkResult]) -> tuple[list[ParkResult], list[Words]]:
+        """What came of each, and why some could not be done: one that has ended stops no other."""
+        results: list[ParkResult] = []
+        lines: list[Words] = []
+        for task in self._tasks:
+            try:
+                results.append(work(task))
+            except GpuDoctorError as error:
+                lines.append(_left_out(error))
+            else:
+                lines += done_lines(results[-1], self.action)
+        return results, lines
+
+
+def _planned(row: GpuProcess, plan: Callable[[int], Task]) -> Task:
+    from gpudoctor.reclaim.identity import identity
+
+    started = identity(row.pid, row.started)
+    task = plan(row.pid)
+    if task.record.start_ticks != started:
+        raise GpuDoctorError(f"process {row.pid} has ended meanwhile")
+    return task
+
+
+def _left_out(error: GpuDoctorError) -> Words:
+    why = f" ({error.cause})" if error.cause else ""
+    return line(f"  left out: {error.message}{why}", Level.WARN)
 
 
 class Park(_Parking):
@@ -85,11 +122,10 @@ class Park(_Parking):
         from gpudoctor.reclaim.returned import watch_memory
 
         before = self._newest() or self._see()
-        results = [park(task) for task in self._tasks]
+        results, lines = self._each(park)
         done = {one.pid for one in results if one.outcome is ParkOutcome.PARKED}
         memory = watch_memory(before, done, self._see)[0] if done else ()
-        lines = [words for one in results for words in done_lines(one, self.action)]
-        return Done((*lines, *memory_lines(memory)), len(done) == len(results))
+        return Done((*lines, *memory_lines(memory)), len(done) == len(self._tasks))
 
 
 class Unpark(_Parking):
@@ -113,10 +149,29 @@ class Unpark(_Parking):
         from gpudoctor.reclaim.identity import check_same
         from gpudoctor.reclaim.park import plan_unpark, unpark
 
-        results = []
-        for number, task in enumerate(self._tasks):
+        before = self._newest() or self._see()
+        first = self._tasks[0]
+
+        def bring_back(task: Task) -> ParkResult:
             check_same(task.record.pid, task.record.start_ticks)
-            again = plan_unpark(task.record.pid, self._see()) if number else task
-            results.append(unpark(again))
-        lines = [words for one in results for words in done_lines(one, self.action)]
-        return Done(tuple(lines), all(one.outcome is ParkOutcome.RUNNING for one in results))
+            return unpark(task if task is first else plan_unpark(task.record.pid, self._see()))
+
+        results, lines = self._each(bring_back)
+        done = {one.pid for one in results if one.outcome is ParkOutcome.RUNNING}
+        return Done((*lines, *self._taken(before, done)), len(done) == len(self._tasks))
+
+    def _taken(self, before: Snapshot, pids: set[int]) -> list[Words]:
+        """What their GPUs hold more than before, once the driver lists them again."""
+        if not pids:
+            return []
+        end = time.monotonic() + _PATIENCE_S
+        after = self._see()
+        while not pids <= {row.pid for row in after.processes} and time.monotonic() < end:
+            after = self._see()
+        uuids = [
+            share.uuid
+            for task in self._tasks
+            if task.record.pid in pids
+            for share in task.record.gpus
+        ]
+        return list(taken_lines(before, after, dict.fromkeys(uuids)))

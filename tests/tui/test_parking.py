@@ -53,6 +53,7 @@ async def test_a_process_is_parked_stays_in_the_table_and_is_brought_back(live, 
         await asked(app, pilot, "k", "u")
         await pilot.press("y")
         await finished(pilot, "runs on its GPUs")
+        assert "GPU 0: 2.0 GiB taken" in text(app)
         assert job.state == RUNNING
         await pilot.press("escape")
         await until(pilot, lambda: row_of(app, job.pid) and "(parked)" not in row_of(app, job.pid))
@@ -98,3 +99,38 @@ async def test_a_parked_process_is_offered_its_way_back_and_others_are_not(live,
         await pilot.press("u")
         await pilot.pause(0.1)
         assert "Looking" not in text(app)
+
+
+async def test_one_that_has_ended_stops_no_other_of_its_group(live, cuda_sim):
+    jobs = sorted((cuda_sim.job(index) for index in range(3)), key=lambda job: job.pid)
+    app = live()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot)
+        await until(pilot, lambda: all(row_of(app, job.pid) for job in jobs))
+        await pilot.press("N", "home", "space", "space", "space")
+        await until(pilot, lambda: text(app).count(" *") == 3)
+        await asked(app, pilot, "k", "p")
+        gone = jobs[0]
+        gone.child.kill()
+        gone.child.wait()
+        await pilot.press("y")
+        await finished(pilot, "came back")
+        assert [job.state for job in jobs[1:]] == [CHECKPOINTED, CHECKPOINTED]
+        assert str(gone.pid) in text(app)
+
+
+async def test_the_question_leaves_out_one_that_has_ended_before_it(live, cuda_sim):
+    jobs = sorted((cuda_sim.job(index) for index in range(2)), key=lambda job: job.pid)
+    app = live()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot)
+        await until(pilot, lambda: all(row_of(app, job.pid) for job in jobs))
+        await pilot.press("N", "home", "space", "space", "p")
+        await until(pilot, lambda: "PAUSED" in text(app))
+        jobs[0].child.kill()
+        jobs[0].child.wait()
+        await asked(app, pilot, "k", "p")
+        assert "left out" in text(app) and str(jobs[0].pid) in text(app)
+        await pilot.press("y")
+        await finished(pilot, "came back")
+        assert jobs[1].state == CHECKPOINTED
