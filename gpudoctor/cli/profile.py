@@ -114,8 +114,6 @@ def profile(
     Options of gpudoctor go before the script; what follows it is the script's. The exit code is the
     script's own. With --json, what the script prints goes to stderr.
     """
-    from gpudoctor.profile.summary import load_profile
-
     if (load is not None or collect["diff"]) and (program or module or code):
         name = "--diff" if collect["diff"] else "--load"
         raise GpuDoctorError(f"{name} runs nothing", hint="Leave the script out.")
@@ -125,13 +123,7 @@ def profile(
         modes.show_diff(collect["diff"], as_json)
         return
     if load is not None:
-        if modes.are_ranks(load):
-            modes.check_metrics_file(metrics_file, one_run=False)
-            modes.show_ranks(load, load, as_json)
-        else:
-            seen = load_profile(load)
-            _show(seen, load, as_json, mode)
-            modes.write_metrics(seen, metrics_file, 0)
+        _loaded(load, metrics_file, as_json, mode)
         return
     watched = collect["pid"] is not None
     if collect["memory_history"] and (watched or collect["no_operators"]):
@@ -162,6 +154,18 @@ def profile(
     if not watched:
         modes.hint_torch(seen, python)
     ctx.exit(exit_code)
+
+
+def _loaded(folder: Path, metrics_file: Path | None, as_json: bool, mode: str) -> None:
+    from gpudoctor.profile.summary import load_profile
+
+    if modes.are_ranks(folder):
+        modes.check_metrics_file(metrics_file, one_run=False)
+        modes.show_ranks(folder, folder, as_json)
+        return
+    seen = load_profile(folder)
+    _show(seen, folder, as_json, mode)
+    modes.write_metrics(seen, metrics_file, 0)
 
 
 def _program(program: tuple[str, ...], module: str | None, code: str | None) -> Program:
