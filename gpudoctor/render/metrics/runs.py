@@ -288,6 +288,6 @@ def _group(title: str, metrics: Iterable[RunMetric[T]]) -> MetricGroup:
 
 
 RUN_GROUPS: tuple[MetricGroup, ...] = (
-    _group("gpudoctor profile --metrics-file", PROFILE),
-    _group("gpudoctor bench --metrics-file", BENCH),
+    _group("Profiled scripts", PROFILE),
+    _group("Benchmarks", BENCH),
 )
