@@ -21,7 +21,7 @@ class ForwardWatch:
         self.used = False
 
     def install(self) -> None:
-        """Set the hooks, once; callable from any thread. Does nothing before torch 2.0."""
+        """Set the hooks, once; callable from any thread. Does nothing where torch has none."""
         module = sys.modules.get("torch.nn.modules.module")
         hook = getattr(module, "register_module_forward_hook", None)
         if self.used or module is None or hook is None:
@@ -30,6 +30,8 @@ class ForwardWatch:
         try:
             after = hook(self._after, always_call=True)
         except TypeError:
+            # Before torch 2.1 a forward that fails is not told, so that only the stack knows the depth.
+            self._handles = [hook(self._after)]
             return
         self._handles = [after, module.register_module_forward_pre_hook(self._before)]
 
