@@ -98,7 +98,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def _read(result: Path) -> Mapping[str, Any] | None:
     try:
         read = json.loads(result.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return read if isinstance(read, dict) else None
 

@@ -33,7 +33,7 @@ def xformers(ctx: CheckContext) -> Iterator[Finding]:
     try:
         stamp = json.loads((Path(entry.folder) / "xformers" / "cpp_lib.json").read_text())
         wanted = str(stamp["version"]["torch"])
-    except (OSError, ValueError, KeyError, TypeError) as failure:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as failure:
         raise NotReportedError("xformers does not say for which torch it was built") from failure
     torch = torch_of(ctx)
     if wanted.partition("+")[0] != torch.version.partition("+")[0]:
@@ -127,7 +127,7 @@ def _flash_tags(entry: Installed) -> dict[str, str]:
     found = sorted(Path(entry.folder).glob("flash_attn-*.dist-info/direct_url.json"))
     try:
         wheel = str(json.loads(found[0].read_text())["url"]).rpartition("/")[2] if found else ""
-    except (OSError, ValueError, KeyError) as failure:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as failure:
         raise NotReportedError("flash-attn's direct_url.json cannot be read") from failure
     match = re.search(
         r"torch(\d+\.\d+(?:\.\d+)?)(?:cxx11abi(TRUE|FALSE))?", f"{wheel} {entry.version}"

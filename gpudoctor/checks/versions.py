@@ -14,7 +14,7 @@ _DATA = Path(__file__).with_name("data")
 
 def version(written: str | None) -> Version:
     """The leading numbers of a version, `580.95.05` and `2.8.0+cu128` alike; () where there are none."""
-    match = re.match(r"\d+(?:\.\d+)*", (written or "").strip())
+    match = re.match(r"\d{1,18}(?:\.\d{1,18})*", (written or "").strip())
     return tuple(int(part) for part in match[0].split(".")) if match else ()
 
 
@@ -36,7 +36,7 @@ def table(name: str) -> Any:
 
 def least_driver(cuda: str) -> str | None:
     """The oldest Linux driver on which any CUDA program of this major version runs; None: not known."""
-    found: str | None = table("driver")["family_minimum"].get(str(version(cuda)[0]))
+    found: str | None = table("driver")["family_minimum"].get(dotted(version(cuda)[:1]))
     return found
 
 

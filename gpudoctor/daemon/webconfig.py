@@ -77,7 +77,7 @@ def read_web_config(path: Path) -> WebConfig:
         raise GpuDoctorError(
             f"the web configuration {path} cannot be read", cause=error.strerror
         ) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise GpuDoctorError(f"{path} is not valid YAML", cause=str(error)) from error
     told = _table(raw, path, "", _TOP)
     tls = _table(told.get("tls_server_config"), path, "tls_server_config.", _TLS)
@@ -149,11 +149,11 @@ def secure_context(
         if client_ca is not None:
             context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ValueError) as error:
         named = [str(one) for one in (certificate, key, client_ca) if one]
         raise GpuDoctorError(
             "TLS cannot be set up",
-            cause=error.strerror or str(error),
+            cause=getattr(error, "strerror", None) or str(error),
             hint=f"Look at {', '.join(named)}: PEM files, the key without a password.",
         ) from error
     return context

@@ -27,9 +27,10 @@ def installed_torch(target: Target, limit_s: float = _LIMIT_S) -> InstalledTorch
         return None
     try:
         version, folders = json.loads(answer.text.strip().splitlines()[-1])
-    except (ValueError, TypeError, IndexError):
+        known = [Path(folder) for folder in folders if folder]
+    except (ValueError, TypeError, IndexError, RecursionError):
         return None
-    return in_folders(str(version), [Path(folder) for folder in folders if folder])
+    return in_folders(str(version), known)
 
 
 def in_folders(python: str, folders: Iterable[Path]) -> InstalledTorch:

@@ -50,16 +50,20 @@ class Answers:
     def _take(self, line: str) -> None:
         try:
             answer = json.loads(line)
-        except ValueError:
-            # The line was cut by the probe's death.
+        except (ValueError, RecursionError):
+            # The line was cut by the probe's death, or is somebody else's.
             return
-        for key, value in answer.items():
+        for key, value in answer.items() if isinstance(answer, dict) else ():
             if key == "failure":
-                self.failures[value[0]] = value[1]
+                self._fail(value)
             elif key == "asking":
-                self.asking = value
+                self.asking = str(value)
             else:
                 self.values[key] = value
+
+    def _fail(self, value: Any) -> None:
+        if isinstance(value, list) and len(value) == 2:
+            self.failures[str(value[0])] = str(value[1])
 
     def get(self, key: str, kind: type[T]) -> T | None:
         """The answer under `key` as a `kind`; None where there is none of that shape."""

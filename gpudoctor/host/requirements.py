@@ -19,7 +19,7 @@ _REQUIREMENT = re.compile(
     r"\(?(?P<specifier>[^;)]*)\)?\s*(?:;(?P<marker>.*))?$"
 )
 _CLAUSE = re.compile(r"^(===|==|!=|~=|<=|>=|<|>)\s*(\S+)$")
-_VERSION = re.compile(r"^v?(\d+(?:\.\d+)*)(.*)$")
+_VERSION = re.compile(r"^v?(\d{1,18}(?:\.\d{1,18})*)(.*)$")
 _WANTED = ("nvidia-", "triton", "pytorch-triton", "cuda-")
 _VERSIONS = {"python_version", "python_full_version", "platform_release"}
 _ORDER: dict[str, Callable[[object, object], bool]] = {
@@ -90,9 +90,9 @@ def applies(marker: str | None, values: Mapping[str, str], extras: Sequence[str]
         return True
     try:
         tree = ast.parse(marker.strip(), mode="eval").body
-    except SyntaxError:
+        return any(_holds(tree, {**values, "extra": extra}) for extra in (*extras, ""))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # also NUL, and nesting
         return False
-    return any(_holds(tree, {**values, "extra": extra}) for extra in (*extras, ""))
 
 
 def _holds(node: ast.expr, values: Mapping[str, str]) -> bool:

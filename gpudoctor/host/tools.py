@@ -15,7 +15,9 @@ from pathlib import Path
 from gpudoctor.model.environment import Tool, Toolkit
 
 LIMIT_S = 3.0
-_VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
+# A program that PATH leads to may print anything; its version is at the beginning of it.
+_MOST_CHARACTERS = 4096
+_VERSION = re.compile(r"(?<!\d)\d{1,9}\.\d+[\w.+-]*")
 _NVCC_BUILD = re.compile(r"release [\d.]+, V([\d.]+)")
 
 
@@ -62,9 +64,10 @@ def tool(name: str, environ: Mapping[str, str], limit_s: float = LIMIT_S) -> Too
     answer = answer_of([path, "--version"], limit_s, environ)
     if answer.error:
         return Tool(name, path, None, answer.error)
+    said = answer.text[:_MOST_CHARACTERS]
     # gcc names its packager's version in parentheses before its own.
-    bare = re.sub(r"\([^)]*\)", "", answer.text)
-    match = _VERSION.search(bare) or _VERSION.search(answer.text)
+    bare = re.sub(r"\([^)]*\)", "", said)
+    match = _VERSION.search(bare) or _VERSION.search(said)
     return Tool(name, path, match[0] if match else None)
 
 
@@ -79,7 +82,7 @@ def toolkit(environ: Mapping[str, str], limit_s: float = LIMIT_S) -> Toolkit:
     nvcc = Tool("nvcc")
     if path is not None:
         answer = answer_of([path, "--version"], limit_s, environ)
-        match = _NVCC_BUILD.search(answer.text)
+        match = _NVCC_BUILD.search(answer.text[:_MOST_CHARACTERS])
         nvcc = Tool("nvcc", path, match[1] if match else None, answer.error)
     home = environ.get("CUDA_HOME") or environ.get("CUDA_PATH")
     if not home:
@@ -91,7 +94,8 @@ def _version_file(home: Path) -> str | None:
     """The toolkit's own version: version.json since CUDA 11.1, version.txt before."""
     for name in ("version.json", "version.txt"):
         try:
-            match = _VERSION.search((home / name).read_text(encoding="utf-8"))
+            with (home / name).open(encoding="utf-8") as file:
+                match = _VERSION.search(file.read(_MOST_CHARACTERS))
         except (OSError, UnicodeDecodeError):
             continue
         if match:

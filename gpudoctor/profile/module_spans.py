@@ -84,6 +84,9 @@ def tie_backward(lanes: Lanes, trace: Trace) -> int:
         operator = operators.get((end.tid, end.ts)) if end is not None else None
         lane = lanes.get(arrow.tid)
         caller = lane.at(arrow.ts) if lane is not None else None
+        # An arrow back in time would have a span be its own caller, and looking for the first never end.
+        if end is None or not arrow.ts < end.ts:
+            continue
         if operator is not None and caller is not None:
             span = Span(caller.module, operator.ts, operator.end, caller)
             added[operator.tid].append(span)

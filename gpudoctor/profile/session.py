@@ -152,6 +152,12 @@ class SamplesSeen(msgspec.Struct, frozen=True):
     functions: list[tuple[str, str, int, bool]]
     stacks: list[tuple[float, bool, list[tuple[int, int]]]]
 
+    def __post_init__(self) -> None:
+        known = len(self.functions)
+        for _, _, frames in self.stacks:
+            if any(not 0 <= number < known for number, _ in frames):
+                raise ValueError("a stack names a function that is not there")
+
 
 class ThreadSeen(msgspec.Struct, frozen=True):
     """A thread other than the script's main one, and where it was for the greatest `share` of the time."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
@@ -15,10 +17,14 @@ PHASES = (Phase.explicit, Phase.generate)
 SLOW = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
 
 
+# `make fuzz` looks for longer.
+TIMES = int(os.environ.get("GPUDOCTOR_FUZZ_TIMES", "1"))
+
+
 def fuzz(examples: int):
     return settings(
         deadline=None,
-        max_examples=examples,
+        max_examples=examples * TIMES,
         suppress_health_check=SLOW,
         database=None,
         phases=PHASES,
@@ -50,6 +56,34 @@ json_values = st.recursive(
 
 def nested(depth: int, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
     return opening * depth + closing * depth
+
+
+def altered(body: Any):
+    """`body`, plain dicts and lists, with a few of its values replaced, whatever they were."""
+
+    def apply(changes: list[tuple[int, Any]]) -> Any:
+        mine = copy.deepcopy(body)
+        for number, value in changes:
+            places = list(_places(mine))
+            if places:
+                holder, key = places[number % len(places)]
+                holder[key] = value
+        return mine
+
+    odd = st.sampled_from(
+        [0, -1, 1, 7, 1e300, -1e300, 2**62, "", "/dev/zero", "\x1b]0;x\x07<script>"]
+    )
+    return st.builds(
+        apply, st.lists(st.tuples(st.integers(0, 10_000), odd | json_values), max_size=4)
+    )
+
+
+def _places(body: Any) -> Iterator[tuple[Any, Any]]:
+    keys = body.keys() if isinstance(body, dict) else range(len(body))
+    for key in list(keys):
+        yield body, key
+        if isinstance(body[key], dict | list):
+            yield from _places(body[key])
 
 
 def mangled(data: bytes):

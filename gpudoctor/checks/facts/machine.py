@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 NVIDIA_VENDOR = "0x10de"
+# No kernel counts further than 8192.
+_CPUS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _DISPLAY_CLASSES = ("0x0300", "0x0302")
 _MODULES = ("nvidia", "nvidia_uvm", "nouveau", "vfio_pci")
 
@@ -184,10 +187,10 @@ def cpu_list(written: str | None) -> frozenset[int] | None:
         return None
     cpus: set[int] = set()
     for part in written.split(","):
-        first, _, last = part.partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        found = _CPUS.fullmatch(part)
+        if found is None:
             return None
-        cpus.update(range(int(first), int(last or first) + 1))
+        cpus.update(range(int(found[1]), int(found[2] or found[1]) + 1))
     return frozenset(cpus)
 
 
