@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpudoctor.bench.children import Launcher
-from gpudoctor.bench.rows import Rounds, rows, seconds_left
+from gpudoctor.bench.rows import Rounds, added, growing, rows, seconds_left
+from gpudoctor.bench.statistics import MOST_ROUNDS
 from gpudoctor.bench.verdicts import of_modes
 from gpudoctor.errors import ExitCode, GpuDoctorError
 from gpudoctor.model.bench import BenchKind, BenchReport, BenchResult, Machine
@@ -39,6 +40,7 @@ _DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 class Plan:
     """What to measure. `batch` and `size` 0 are the network's own; `modes` empty is all that apply.
 
+    `grow`: where the timings of `rounds` rounds scatter, as many more are run as are wanted.
     `models` empty, `steps` 0 and `budget_s` 0 are what suits the device: little where it is the CPU.
     """
 
@@ -52,6 +54,7 @@ class Plan:
     steps: int = 0
     warmup: int = 3
     rounds: int = 5
+    grow: bool = False
     budget_s: float = 0.0
     check_steps: int = 3
     shapes: int = 3
@@ -64,6 +67,7 @@ class _Network:
     name: str
     runs: dict[str, Rounds] = field(default_factory=dict)
     done: int = 0
+    wanted: dict[str, int] = field(default_factory=dict)
 
 
 def run(plan: Plan, launch: Launcher, progress: Progress) -> BenchReport:
@@ -82,13 +86,14 @@ def run(plan: Plan, launch: Launcher, progress: Progress) -> BenchReport:
     networks = []
     for name in plan.models:
         network = _Network(name, {mode: Rounds(mode) for mode in modes})
-        _measure(network, plan, str(facts["device"]), launch, share, progress)
+        comparisons = (len(modes) - 1) * len(plan.models)
+        _measure(network, plan, str(facts["device"]), launch, share, progress, comparisons)
         networks.append(network)
     comparisons = (len(modes) - 1) * len(networks)
     results: tuple[BenchResult, ...] = ()
     verdicts = []
     for network in networks:
-        found = tuple(rows(network.name, list(network.runs.values()), comparisons))
+        found = tuple(rows(network.name, list(network.runs.values()), comparisons, plan.rounds))
         results += found
         verdicts.append(of_modes(network.name, found))
     return BenchReport(
@@ -147,21 +152,30 @@ def _modes(plan: Plan, cudnn: bool) -> tuple[str, ...]:
 
 
 def _measure(
-    network: _Network, plan: Plan, device: str, launch: Launcher, share: float, progress: Progress
+    network: _Network,
+    plan: Plan,
+    device: str,
+    launch: Launcher,
+    share: float,
+    progress: Progress,
+    comparisons: int,
 ) -> None:
     begun = time.monotonic()
-    modes = list(network.runs)
-    for number in range(plan.rounds):
+    for number in range(MOST_ROUNDS if plan.grow else plan.rounds):
         round_begun = time.monotonic()
+        modes = _still_wanted(network, plan, number, comparisons)
+        if len(modes) < 2 and number:
+            return
         for place in range(len(modes)):
             # Each mode stands once at each place of the order, so that none always follows a hot one.
             rounds = network.runs[modes[(place + number) % len(modes)]]
             if rounds.failure is not None:
                 continue
             rest = share - (time.monotonic() - begun)
-            about = seconds_left(list(network.runs.values()), plan.rounds) if number else 0.0
+            last = plan.rounds if number < plan.rounds else max(network.wanted.values())
+            about = seconds_left([network.runs[mode] for mode in modes], last) if number else 0.0
             said = f", about {duration(max(1.0, min(about, rest)))} left" if about else ""
-            progress(f"{network.name}: round {number + 1} of {plan.rounds}, {rounds.setting}{said}")
+            progress(f"{network.name}: round {number + 1} of {last}, {rounds.setting}{said}")
             left = max(_LEAST_TIME_S, rest)
             options = _options(plan, network.name, rounds.setting, device, number, launch)
             environ = _DETERMINISTIC if rounds.setting == "use_deterministic_algorithms" else None
@@ -170,6 +184,18 @@ def _measure(
         now = time.monotonic()
         if now - begun + (now - round_begun) > share:
             return
+
+
+def _still_wanted(network: _Network, plan: Plan, number: int, comparisons: int) -> list[str]:
+    """The modes of round `number`: all, later those whose timings scatter too much."""
+    if number < plan.rounds:
+        return list(network.runs)
+    baseline, *others = network.runs.values()
+    if number == plan.rounds and baseline.failure is None:
+        times = {one.setting: one.medians for one in others if one.failure is None}
+        network.wanted = growing(baseline.medians, times, comparisons)
+    later = [mode for mode in network.runs if network.wanted.get(mode, 0) > number]
+    return [baseline.setting, *later]
 
 
 def _options(
@@ -207,7 +233,8 @@ def for_device(plan: Plan, cudnn: bool) -> Plan:
 
 def _before(plan: Plan, facts: Mapping[str, Any], modes: tuple[str, ...]) -> str:
     what = f"comparing {' with '.join(modes) if len(modes) == 2 else ', '.join(modes)}"
-    extent = f"{', '.join(plan.models)} in {plan.rounds} rounds, for about {duration(plan.budget_s)} at most"
+    many = f"{plan.rounds} rounds{' or more' if plan.grow else ''}"
+    extent = f"{', '.join(plan.models)} in {many}, for about {duration(plan.budget_s)} at most"
     if str(facts["device"]).startswith("cuda"):
         return f"{what}: {extent}"
     why = "the CPU was asked for" if facts["cuda_available"] else "cuDNN is not there"
@@ -231,6 +258,8 @@ def _notes(
             else "The CPU was asked for: nothing below was run on cuDNN."
         )
     for network in networks:
+        for note in added(network.wanted, plan.rounds, network.done):
+            yield f"{network.name}: {note}"
         if network.done < plan.rounds:
             yield (
                 f"{network.name}: {network.done} of {plan.rounds} rounds were run; another would not "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpudoctor.bench.children import Ended
-from gpudoctor.bench.statistics import payback_steps, speedup, timing
+from gpudoctor.bench.statistics import payback_steps, rounds_wanted, speedup, timing
 from gpudoctor.model.bench import BenchResult, Difference, Equality, Operator, Ratio, Status
 from gpudoctor.units import duration
 
@@ -58,6 +58,25 @@ def seconds_left(settings: Sequence[Rounds], wanted: int) -> float:
     )
 
 
+def growing(
+    baseline: Sequence[float], others: Mapping[str, Sequence[float]], comparisons: int
+) -> dict[str, int]:
+    """The settings whose timings scatter too much, each with the number of rounds that it wants in all."""
+    found = {
+        name: rounds_wanted(baseline, times, comparisons=comparisons)
+        for name, times in others.items()
+    }
+    return {name: wanted for name, wanted in found.items() if wanted > len(others[name])}
+
+
+def added(wanted: Mapping[str, int], first: int, done: int) -> Iterator[str]:
+    """The note on rounds beyond the planned ones."""
+    more = min(done, max(wanted.values(), default=0)) - first
+    if more > 0:
+        rounds = f"{more} more round{'' if more == 1 else 's'}"
+        yield f"The timings of {', '.join(wanted)} scattered: up to {rounds} than {first} were run."
+
+
 def why(ended: Ended) -> str:
     """Why a child brought no result, in a few words."""
     result = ended.result
@@ -73,8 +92,10 @@ def why(ended: Ended) -> str:
     return f"exit code {ended.code}: {last[0]}".rstrip(": ")
 
 
-def rows(subject: str, settings: Sequence[Rounds], comparisons: int) -> Iterator[BenchResult]:
-    """A row for each setting; the first is the baseline."""
+def rows(
+    subject: str, settings: Sequence[Rounds], comparisons: int, first: int | None = None
+) -> Iterator[BenchResult]:
+    """A row for each setting; the first is the baseline. `first` rounds decided how many there are."""
     baseline = settings[0]
     for rounds in settings:
         if not rounds.runs or rounds.failure is not None:
@@ -88,7 +109,7 @@ def rows(subject: str, settings: Sequence[Rounds], comparisons: int) -> Iterator
             continue
         ratio = None
         if rounds is not baseline and baseline.failure is None:
-            ratio = speedup(baseline.medians, rounds.medians, comparisons=comparisons)
+            ratio = speedup(baseline.medians, rounds.medians, comparisons=comparisons, first=first)
         yield _row(subject, rounds, baseline, ratio)
 
 

@@ -21,7 +21,10 @@ _LEAST_TIME_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run: `kind` is "script" or "module"; a run measures at least `steps` and `least_s`."""
+    """What to run: `kind` is "script" or "module"; a run measures at least `steps` and `least_s`.
+
+    `grow`: where the timings of `rounds` rounds scatter, as many more are run as are wanted.
+    """
 
     kind: str
     target: str
@@ -31,6 +34,7 @@ class Plan:
     least_s: float = LEAST_S
     warmup: int = 5
     rounds: int = 5
+    grow: bool = False
     budget_s: float = 300.0
     copy_from: Path | None = None
     cpus: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
@@ -45,7 +49,8 @@ class Plan:
 class Session:
     """The runs so far. `until` is when the budget ends, on the monotonic clock.
 
-    `done` rounds were run in full; `short` is whether the budget left no time for more.
+    `done` rounds were run in full; `wanted` are the settings that get more rounds than planned, and how
+    many in all; `short` is whether the budget left no time for more.
     """
 
     plan: Plan
@@ -54,6 +59,7 @@ class Session:
     until: float
     rows: list[BenchResult] = field(default_factory=list)
     done: int = 0
+    wanted: dict[str, int] = field(default_factory=dict)
     short: bool = False
 
     def run(self, setting: Setting, why: str, most_s: float | None = None) -> Ended:

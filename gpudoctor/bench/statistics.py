@@ -16,6 +16,10 @@ from gpudoctor.model.bench import Ratio, Timing
 
 CONFIDENCE = 0.95
 LEAST_ROUNDS = 3
+# Where timings scatter, rounds are added up to this many, so that a report always ends.
+MOST_ROUNDS = 15
+# An interval wider than this (high by low) would hide a difference that anybody would care for.
+UNSTEADY = 1.25
 
 
 def timing(rounds: Sequence[Sequence[float]]) -> Timing | None:
@@ -31,13 +35,21 @@ def timing(rounds: Sequence[Sequence[float]]) -> Timing | None:
 
 
 def speedup(
-    baseline: Sequence[float], changed: Sequence[float], *, comparisons: int = 1
+    baseline: Sequence[float],
+    changed: Sequence[float],
+    *,
+    comparisons: int = 1,
+    first: int | None = None,
 ) -> Ratio | None:
     """How many times as fast `changed` is, from the seconds per step of each round, paired by position.
 
     The interval is Student's on the logarithms of the paired ratios. `comparisons` is the number of
     settings compared with one baseline in a report: each interval is widened (Bonferroni), so that a
     report in which nothing differs stays without any claim with at least CONFIDENCE.
+
+    `first`: after so many rounds it was decided how many there are to be (`rounds_wanted`). The scatter
+    is then that of these alone, with their degrees of freedom: Stein's two stages, whose intervals hold
+    though the number of rounds depends on what was measured.
 
     Returns None with fewer than LEAST_ROUNDS pairs, where no interval means anything.
     """
@@ -46,9 +58,7 @@ def speedup(
         return None
     logs = [math.log(before / after) for before, after in pairs]
     middle = statistics.fmean(logs)
-    spread = statistics.stdev(logs) / math.sqrt(len(logs))
-    level = 1 - (1 - CONFIDENCE) / max(1, comparisons)
-    half = student_quantile((1 + level) / 2, len(logs) - 1) * spread
+    half = _factor(logs[:first], comparisons) / math.sqrt(len(logs))
     return Ratio(
         value=math.exp(middle),
         low=math.exp(middle - half),
@@ -56,6 +66,26 @@ def speedup(
         rounds=len(logs),
         confidence=CONFIDENCE,
     )
+
+
+def rounds_wanted(
+    baseline: Sequence[float], changed: Sequence[float], *, comparisons: int = 1
+) -> int:
+    """How many rounds it takes until the interval is no wider than UNSTEADY; at most MOST_ROUNDS.
+
+    Never fewer than there are, and these with fewer than LEAST_ROUNDS.
+    """
+    logs = [math.log(before / after) for before, after in zip(baseline, changed, strict=False)]
+    if len(logs) < LEAST_ROUNDS:
+        return len(logs)
+    wanted = math.ceil((2 * _factor(logs, comparisons) / math.log(UNSTEADY)) ** 2)
+    return max(len(logs), min(wanted, MOST_ROUNDS))
+
+
+def _factor(logs: Sequence[float], comparisons: int) -> float:
+    """Half the interval's width for a single round: Student's quantile times the scatter."""
+    level = 1 - (1 - CONFIDENCE) / max(1, comparisons)
+    return student_quantile((1 + level) / 2, len(logs) - 1) * statistics.stdev(logs)
 
 
 def payback_steps(

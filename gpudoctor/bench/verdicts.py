@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from gpudoctor.bench.statistics import UNSTEADY
 from gpudoctor.model.bench import BenchResult, Ratio, Status
-
-# An interval wider than this would hide a difference that anybody would care for.
-_UNSTEADY = 1.25
 
 
 def of_modes(subject: str, results: Sequence[BenchResult]) -> str:
@@ -55,7 +53,7 @@ def speed(ratio: Ratio | None) -> str:
 
 def _unsteady(ratio: Ratio) -> bool:
     shown = ratio.faster or ratio.slower
-    return not shown and ratio.high > ratio.low * _UNSTEADY
+    return not shown and ratio.high > ratio.low * UNSTEADY
 
 
 def _reproducible(result: BenchResult) -> str:

@@ -71,7 +71,7 @@ def _row(
     first = setting is BASELINE
     ratio = None
     if not first:
-        ratio = speedup(baseline.means, rounds.means, comparisons=comparisons)
+        ratio = speedup(baseline.means, rounds.means, comparisons=comparisons, first=plan.rounds)
     reference = [run["losses"] for run in baseline.runs]
     trajectory, difference = losses.compare([run["losses"] for run in rounds.runs], reference)
     return BenchResult(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,9 +94,11 @@ def _apart(args: Sequence[str], takes_value: Mapping[str, bool]) -> tuple[list[s
 
 
 _SCRIPT = "SCRIPT"
+_USUAL_ROUNDS = 5
 _ROUNDS = click.option(
-    "--rounds", type=click.IntRange(1), default=5, show_default=True, metavar="N",
-    help="Fresh processes of each setting; no claim is made from fewer than 3.",
+    "--rounds", type=click.IntRange(1), metavar="N",
+    help="Fresh processes of each setting; no claim is made from fewer than 3.  "
+    "[default: 5, and up to 15 where the timings scatter]",
 )  # fmt: skip
 
 
@@ -154,7 +157,11 @@ def cudnn(
         models=_names(model or ""),
         modes=_names(modes),
         budget_s=budget or 0.0,
-        **{name: value for name, value in wanted.items() if value is not None},
+        **{
+            name: value
+            for name, value in {**wanted, **_rounds(wanted["rounds"])}.items()
+            if value is not None
+        },
     )
     with launcher(target.executable, target.environ) as launch:
         report = run(plan, launch, _progress)
@@ -209,7 +216,9 @@ def script(
     from gpudoctor.host.interpreter import find
 
     if not wanted["module"] and not Path(script).exists():
-        raise GpuDoctorError(f"there is no script {script}", hint="Try: gpudoctor bench --help")
+        meant = "cudnn" if difflib.get_close_matches(script, ["cudnn"]) else None
+        hint = f"Did you mean: gpudoctor bench {meant}" if meant else "Try: gpudoctor bench --help"
+        raise GpuDoctorError(f"there is no script {script}", hint=hint)
     _check(metrics_file)
     target = find(python)
     _warn_of_few(wanted["rounds"])
@@ -221,7 +230,7 @@ def script(
         steps=wanted["steps"] or session.STEPS,
         least_s=0.0 if wanted["steps"] else session.LEAST_S,
         warmup=wanted["warmup"],
-        rounds=wanted["rounds"],
+        **_rounds(wanted["rounds"]),
         budget_s=wanted["budget"],
         copy_from=Path.cwd() if wanted["cwd_copy"] else None,
     )
@@ -266,10 +275,15 @@ def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
-def _warn_of_few(rounds: int) -> None:
+def _rounds(asked: int | None) -> dict[str, Any]:
+    """A number that was asked for is kept to; else there are more where the timings scatter."""
+    return {"rounds": asked or _USUAL_ROUNDS, "grow": asked is None}
+
+
+def _warn_of_few(rounds: int | None) -> None:
     from gpudoctor.bench.statistics import LEAST_ROUNDS
 
-    if rounds < LEAST_ROUNDS:
+    if rounds is not None and rounds < LEAST_ROUNDS:
         few = f"{rounds} round{'s' if rounds > 1 else ''}"
         click.echo(
             f"with {few} nothing will be claimed about speed: {LEAST_ROUNDS} are needed", err=True

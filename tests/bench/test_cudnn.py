@@ -19,9 +19,10 @@ FACTS = {
 class MadeUpTorch:
     """Stands for the launcher; each process takes `seconds` of the clock that it moves."""
 
-    def __init__(self, clock, seconds, facts):
+    def __init__(self, clock, seconds, facts, wild=False):
         self.python, self.folder = "python", Path("scratch")
         self.ran = []
+        self._wild = wild
         self._clock, self._seconds, self._facts = clock, seconds, facts
 
     def run(self, part, options, *, timeout_s, environ=None):
@@ -29,7 +30,7 @@ class MadeUpTorch:
             return Ended(0, self._facts, "", False, 0.0)
         self.ran.append(options)
         self._clock.now += self._seconds
-        step = 0.1 + 0.001 * (len(self.ran) % 3)
+        step = 0.1 + (0.05 if self._wild else 0.001) * (len(self.ran) % 3)
         result = {
             "warmup_seconds": [step] * 3, "step_seconds": [step] * 5, "peak_memory_bytes": 1,
             "operators": [],
@@ -42,9 +43,9 @@ def measure(monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(cudnn.time, "monotonic", lambda: clock.now)
 
-    def measured(seconds=4.0, facts=FACTS, **plan):
+    def measured(seconds=4.0, facts=FACTS, wild=False, **plan):
         lines = []
-        script = MadeUpTorch(clock, seconds, facts)
+        script = MadeUpTorch(clock, seconds, facts, wild)
         report = cudnn.run(cudnn.Plan(**plan), script, lines.append)
         return report, script, lines
 
@@ -63,6 +64,15 @@ def test_with_cuda_the_default_is_the_large_network(measure):
     _, script, lines = measure(facts=facts)
     assert {(one["model"], one["steps"]) for one in script.ran} == {("resnet50", 20)}
     assert lines[0].startswith("comparing default, benchmark")
+
+
+def test_more_rounds_are_run_where_the_timings_scatter_and_none_where_they_are_steady(measure):
+    _, script, _ = measure(rounds=5, grow=True, budget_s=1000.0)
+    assert len(script.ran) == 10
+    report, script, lines = measure(rounds=5, grow=True, budget_s=1000.0, wild=True)
+    assert 10 < len(script.ran) <= 30
+    assert any("round 6 of" in line for line in lines)
+    assert any("scattered" in note for note in report.notes)
 
 
 def test_the_time_that_is_left_is_told_from_the_second_round_on(measure):

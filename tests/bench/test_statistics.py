@@ -5,7 +5,15 @@ import random
 
 import pytest
 
-from gpudoctor.bench.statistics import payback_steps, speedup, student_quantile, timing
+from gpudoctor.bench.statistics import (
+    MOST_ROUNDS,
+    UNSTEADY,
+    payback_steps,
+    rounds_wanted,
+    speedup,
+    student_quantile,
+    timing,
+)
 
 
 def rounds_of(rng, ratio, *, rounds=5, process_noise=0.02, drift=0.05, heavy=False):
@@ -99,3 +107,32 @@ def test_a_longer_warm_up_is_paid_back_by_shorter_steps_only():
     assert payback_steps(-1.0, 0.5, 0.4) == 0
     assert payback_steps(1.0, 0.4, 0.5) is None
     assert payback_steps(None, 0.5, 0.4) is None
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.08, 0.2])
+@pytest.mark.parametrize("heavy", [False, True])
+def test_rounds_that_are_added_for_their_scatter_make_no_false_claims(noise, heavy):
+    rng, runs, quiet = random.Random(13), 2000, 0
+    for _ in range(runs):
+        most = rounds_of(rng, 1.0, rounds=MOST_ROUNDS, process_noise=noise, heavy=heavy)
+        wanted = rounds_wanted(*(times[:5] for times in most))
+        ratio = speedup(*(times[:wanted] for times in most), first=5)
+        quiet += not (ratio.faster or ratio.slower)
+    assert quiet / runs >= 0.94
+
+
+def test_steady_timings_want_no_more_rounds_and_wild_ones_no_more_than_the_most():
+    steady = rounds_of(random.Random(1), 1.0, process_noise=0.001, drift=0.0)
+    wild = rounds_of(random.Random(1), 1.0, process_noise=2.0)
+    assert rounds_wanted(*steady) == 5
+    assert rounds_wanted(*wild) == MOST_ROUNDS
+    assert rounds_wanted([1.0, 1.1], [1.0, 3.0]) == 2
+
+
+def test_the_rounds_that_are_wanted_make_the_interval_as_narrow_as_it_is_to_be():
+    rng = random.Random(17)
+    for _ in range(200):
+        most = rounds_of(rng, 1.0, rounds=MOST_ROUNDS, process_noise=0.05)
+        wanted = rounds_wanted(*(times[:5] for times in most))
+        ratio = speedup(*(times[:wanted] for times in most), first=5)
+        assert wanted == MOST_ROUNDS or ratio.high <= ratio.low * UNSTEADY * 1.000001

@@ -176,6 +176,45 @@ def test_when_the_budget_ends_the_first_settings_keep_their_rounds(tmp_path, pac
     assert "3 of 4 rounds were run in full" in report.notes[0]
 
 
+def test_the_fastest_so_far_keeps_its_rounds_and_not_the_first_of_the_list(tmp_path, paced):
+    script = MadeUpScript(tmp_path, [({"deterministic": True}, 20.0)])
+    paced(script)
+    _, rows, _ = run(script, "amp,deterministic,channels-last", budget_s=100.0)
+    assert rows["deterministic"].speedup.faster
+    assert rows["amp"].step.rounds == 1
+
+
+def test_what_does_not_fit_is_not_begun_so_that_something_can_be_claimed(tmp_path, paced):
+    script = MadeUpScript(tmp_path, [({"amp": True}, 20.0)])
+    paced(script)
+    report, rows, _ = run(script, "amp,deterministic,channels-last", budget_s=81.0)
+    assert rows["amp"].speedup.faster
+    assert rows["channels-last"].status is Status.SKIPPED
+    assert "the budget has time for 2 of the settings" in rows["channels-last"].reason
+    assert "once" not in report.verdicts[0]
+
+
+def test_a_setting_whose_timings_scatter_gets_more_rounds_alone(tmp_path):
+    script = MadeUpScript(tmp_path, [])
+    plain = script.run
+
+    def scattered(part, options, arguments, **kwargs):
+        ended = plain(part, options, arguments, **kwargs)
+        if "amp" in options["setting"]:
+            ended.result["window_seconds"] *= (0.8, 1.2, 1.0)[len(script.ran) % 3]
+        return ended
+
+    script.run = scattered
+    report, rows, lines = run(script, "amp,deterministic", rounds=5, grow=True)
+    assert rows["deterministic"].step.rounds == 5
+    assert 5 < rows["amp"].step.rounds <= 15
+    assert rows["amp"].speedup.rounds == rows["amp"].step.rounds
+    assert any("The timings of amp scattered" in note for note in report.notes)
+    assert any("as the timings scatter" in line for line in lines)
+    _, rows, _ = run(script, "amp,deterministic", rounds=5)
+    assert rows["amp"].step.rounds == 5
+
+
 def test_the_search_leaves_every_setting_its_turn(tmp_path, paced):
     script = MadeUpScript(tmp_path, workers(n1=11.0, n2=12.0, n4=13.0, n8=14.0))
     paced(script)
@@ -213,7 +252,7 @@ def test_a_setting_that_was_searched_is_not_told_as_skipped(tmp_path, paced):
         "one run of the search",
         "the budget ended before its rounds",
     )
-    assert rows["amp"].reason == "the budget ended before its turn"
+    assert rows["amp"].reason.startswith("the budget has time for 1 of the settings")
 
 
 def test_no_more_workers_are_searched_than_twice_the_cpus(tmp_path):
@@ -253,3 +292,17 @@ def test_a_run_that_differs_from_itself_is_asked_for_its_seed(tmp_path):
     script.run = unseeded
     _, rows, _ = run(script, "amp")
     assert "is a seed missing?" in rows["unchanged"].notes[0]
+
+
+def test_a_budget_that_allowed_no_claim_says_what_would_have_been_enough(tmp_path, paced):
+    script = MadeUpScript(tmp_path, [])
+    paced(script, 20.0)
+    report, _, _ = run(script, "amp", budget_s=50.0)
+    assert any("takes about 2m 20s here" in note for note in report.notes)
+    report, _, _ = run(script, "amp", budget_s=500.0)
+    assert not any("takes about" in note for note in report.notes)
+
+
+def test_a_busy_machine_is_told():
+    assert "load 9.0 on 2 CPUs" in next(whatif.busy(9.0, 2))
+    assert not list(whatif.busy(1.5, 2))
