@@ -45,14 +45,15 @@ _BENCH = {
     "device": "cpu",
     "seed": 0,
 }
-_BENCH |= {"channels_last": False, "amp": True, "warmup": 1, "steps": 2, "shapes": 0}
+_BENCH |= {"channels_last": False, "amp": False, "warmup": 1, "steps": 2, "shapes": 0}
 _BENCH |= {
     "check_steps": 1,
     "leave_values": True,
     "batch": 2,
     "size": 4000,
 }
-_SETTINGS = ("amp", "channels_last", "fused", "tf32", "cudnn_benchmark", "deterministic")
+# Not amp: oneDNN multiplies no bfloat16 on the processor that is emulated.
+_SETTINGS = ("channels_last", "fused", "tf32", "cudnn_benchmark", "deterministic")
 _WHATIF = {"setting": dict.fromkeys(_SETTINGS, True) | {"num_workers": 1}}
 _WHATIF |= {"warmup": 2, "steps": 3, "least_seconds": 0.0}
 

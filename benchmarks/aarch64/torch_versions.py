@@ -150,7 +150,7 @@ def sessions(lines: list[str], folder: Path) -> list[dict[str, Any]]:
             with tarfile.open(fileobj=whole) as archive:
                 archive.extractall(folder, filter="data")
             rows[-1]["session"] = read(folder / rows[-1]["name"])
-    if not lines or lines[-1] != "END true":
+    if "END true" not in lines:
         raise SystemExit("\n".join(line[:300] for line in lines[-20:]))
     return rows
 
@@ -163,6 +163,8 @@ def one_by_one(folder: Path, root: Path, version: str, seen: Path) -> list[dict[
     start = ["qemu-aarch64", "-L", str(root), str(root / "usr/bin/python3.11")]
     rows = []
     for name, command in torch_guest.plain(root / "opt/payloads", seen).items():
+        if name == "modules" and version.startswith("2.0."):
+            continue  # it has no hooks that could be tested
         log, begun = seen / f"{name}.log", time.monotonic()
         with log.open("wb") as output:
             done = subprocess.run(

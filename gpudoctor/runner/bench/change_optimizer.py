@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from typing import Any, Iterator
 
 from ..code_paths import user_line
 from .findings import Findings
@@ -31,15 +31,29 @@ def _wrap(kind: Any, inside: Any, findings: Findings) -> None:
             plain(optimizer, *args, **kwargs)
             return
         bound = signature.bind(optimizer, *args, **kwargs)
+        if isinstance(bound.arguments.get("params"), Iterator):
+            bound.arguments["params"] = list(bound.arguments["params"])
         was = bound.arguments.get("fused")
-        if not was:
-            findings.change(f"{kind.__name__}(fused)", user_line(), was)
-            bound.arguments["fused"] = True
-            bound.arguments.pop("foreach", None)
         inside[0] += 1
         try:
-            plain(*bound.args, **bound.kwargs)
+            if was or not _made_fused(kind, plain, bound, findings):
+                plain(*bound.args, **bound.kwargs)
         finally:
             inside[0] -= 1
 
     kind.__init__ = __init__
+
+
+def _made_fused(kind: Any, plain: Any, bound: Any, findings: Findings) -> bool:
+    """Whether it could be made so: an older torch has fused ones for CUDA only."""
+    was = bound.arguments.get("fused")
+    changed = {**bound.arguments, "fused": True}
+    changed.pop("foreach", None)
+    other = inspect.BoundArguments(bound.signature, changed)
+    try:
+        plain(*other.args, **other.kwargs)
+    except RuntimeError as error:
+        findings.refuse(f"{kind.__name__}: {error}")
+        return False
+    findings.change(f"{kind.__name__}(fused)", user_line(), was)
+    return True
