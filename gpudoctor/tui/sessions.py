@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -26,6 +27,7 @@ from gpudoctor.profile.session import regular
 # As many as anybody scrolls through; older ones stay on the disk.
 MOST_LISTED = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_FAILURES = {"exception": "failed", "not started": "did not start"}
 _LEVELS = {Severity.INFO: Level.NOTICE, Severity.WARNING: Level.WARN, Severity.ERROR: Level.BAD}
 
 
@@ -57,6 +59,17 @@ class _Finding(msgspec.Struct):
 class _Profile(msgspec.Struct):
     run: _Run
     findings: tuple[_Finding, ...] = ()
+
+
+class _RankFinding(msgspec.Struct):
+    finding: _Finding
+
+
+class _Ranks(msgspec.Struct):
+    """The same of several ranks of one job; findings are those of the ranks together."""
+
+    profiles: Annotated[tuple[_Profile, ...], msgspec.Meta(min_length=1)]
+    findings: tuple[_RankFinding, ...] = ()
 
 
 class _Count(msgspec.Struct, frozen=True):
@@ -124,16 +137,37 @@ def folders(place: Path) -> Iterator[Path]:
 
 def _profile(folder: Path) -> Kept | None:
     try:
-        seen = decoder(_Profile).decode(regular(folder / "profile.json"))
+        seen = _decoded(regular(folder / "profile.json"))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, GpuDoctorError):
         return None
+    if isinstance(seen, _Ranks):
+        return _of_ranks(folder, seen)
     run = seen.run
     return Kept(folder, run.program, run.started_at, run.wall_seconds, *_verdict(seen))
 
 
+def _decoded(written: bytes) -> _Profile | _Ranks:
+    try:
+        return decoder(_Profile).decode(written)
+    except msgspec.ValidationError:
+        return decoder(_Ranks).decode(written)
+
+
+def _of_ranks(folder: Path, seen: _Ranks) -> Kept:
+    """Several ranks as one run: from the first one's start to the last one's end."""
+    runs = [one.run for one in seen.profiles]
+    began = min(run.started_at for run in runs)
+    took = max(run.started_at + run.wall_seconds for run in runs) - began
+    failed = next((one for one in seen.profiles if one.run.how in _FAILURES), None)
+    together = _Profile(runs[0], tuple(one.finding for one in seen.findings))
+    words, level = _verdict(failed or together)
+    many = f"{len(runs)} ranks: " if len(runs) > 1 else "1 rank: "
+    return Kept(folder, runs[0].program, began, took, many + words, level)
+
+
 def _verdict(seen: _Profile) -> tuple[str, Level]:
-    if seen.run.how in ("exception", "not started"):
-        words = {"exception": "failed", "not started": "did not start"}[seen.run.how]
+    if seen.run.how in _FAILURES:
+        words = _FAILURES[seen.run.how]
         return f"{words}: {units.text(seen.run.exception)}", Level.BAD
     if seen.findings:
         first = seen.findings[0]
@@ -144,8 +178,11 @@ def _verdict(seen: _Profile) -> tuple[str, Level]:
 
 def progress(folder: Path) -> str:
     """How far the run whose session is in `folder` has come, as of its last word, which may be old."""
+    # Of several ranks the first one speaks.
+    first = folder / "rank0"
+    place = first if first.is_dir() else folder
     try:
-        now = decoder(_Now).decode(regular(folder / "session.json"))
+        now = decoder(_Now).decode(regular(place / "session.json"))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, GpuDoctorError):
         return ""
     steps = next(

@@ -136,7 +136,7 @@ class _Profiles(ProfileScreen):
         return KEPT
 
     def about(self):
-        return "In the list Space tags, d compares two. Kept in ~/.local/state/gpudoctor/profiles"
+        return "In the list Space tags, d compares two, D deletes. Kept in ~/.local/state/gpudoctor/profiles"
 
 
 async def profiles(pilot: Pilot) -> None:
@@ -146,7 +146,7 @@ async def profiles(pilot: Pilot) -> None:
     await shown(pilot, "waits for data")
     pilot.app.screen.query_one("#script").value = "train.py"
     pilot.app.screen.query_one("#arguments").value = "--workers 8"
-    await pilot.press("tab", "tab", "tab", "home", "down", "space", "space")
+    await pilot.press("tab", "tab", "tab", "tab", "home", "down", "space", "space")
     await shown(pilot, "*")
 
 

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from gpudoctor.tui.sessions import kept_profiles, new_folder, profiles, progress
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.tui.removal import Remove
+from gpudoctor.tui.sessions import Kept, kept_profiles, new_folder, profiles, progress
 from tests.tui.screen import lines, text, until
 from tests.tui.test_acts import finished
 from tests.tui.test_details import opened
@@ -59,7 +61,7 @@ async def test_a_script_is_profiled_followed_and_reported_and_kept(app, home):
         assert "quick.py --epochs 3" in text(app)
         [kept] = kept_profiles(profiles())
         assert (kept.folder / "report.html").exists()
-        await pilot.press("tab", "tab", "tab", "enter")
+        await pilot.press("tab", "tab", "tab", "tab", "enter")
         await finished(pilot, "Nothing to complain about")
 
 
@@ -138,7 +140,7 @@ async def test_two_tagged_profiles_are_compared_the_older_with_the_newer(app, ho
         await finished(pilot, "Kept in")
         await pilot.press("enter")
         await finished(pilot, "Nothing to complain about")
-        await pilot.press("escape", "tab", "tab")
+        await pilot.press("escape", "tab", "tab", "tab")
         await finished(pilot, "Kept in")
         await pilot.pause(0.2)
         await pilot.press("d")
@@ -157,7 +159,7 @@ async def test_without_a_display_the_reports_place_is_told_and_copied(app):
     async with app.run_test(size=(160, 40), notifications=True) as pilot:
         await opened(app, pilot, "R")
         await finished(pilot, "train.py")
-        await pilot.press("tab", "tab", "tab", "o")
+        await pilot.press("tab", "tab", "tab", "tab", "o")
         await finished(pilot, "there is no display here")
         assert app.clipboard == str(folder / "report.html")
 
@@ -170,7 +172,7 @@ async def test_a_session_that_is_damaged_is_told_and_not_crashed_on(app):
         await opened(app, pilot, "R")
         await finished(pilot, "failed: [red]x")
         assert "\x1b" not in text(app)
-        await pilot.press("tab", "tab", "tab", "enter")
+        await pilot.press("tab", "tab", "tab", "tab", "enter")
         await finished(pilot, "cannot be shown")
 
 
@@ -228,3 +230,93 @@ async def test_backspace_shows_the_folder_above_and_esc_chooses_nothing(app, hom
         await pilot.press("escape")
         await finished(pilot, "its arguments")
         assert app.screen.value("script") == "inner/deep.py"
+
+
+def planted_ranks(place, name, findings=(), hows=("finished", "finished")):
+    """What several ranks leave, as far as the list reads it."""
+    folder = planted(place, name)
+    at = 1_700_000_000.0
+    runs = [
+        {"program": [name], "started_at": at + n, "wall_seconds": 9.0, "how": how, "exception": how}
+        for n, how in enumerate(hows)
+    ]
+    ranks = [{"finding": one, "ranks": [0]} for one in findings]
+    made = {"world_size": len(runs), "profiles": [{"run": run} for run in runs], "findings": ranks}
+    (folder / "profile.json").write_text(json.dumps(made))
+    return folder
+
+
+def test_a_run_of_several_ranks_is_one_line_with_what_they_show_together(home):
+    found = {"summary": "Rank 1 holds the others up.", "severity": "warning"}
+    planted_ranks(profiles(), "ddp.py", [found])
+    [kept] = kept_profiles(profiles())
+    assert kept.program == ("ddp.py",) and kept.seconds == 10.0
+    assert kept.verdict == "2 ranks: Rank 1 holds the others up."
+
+
+def test_a_rank_that_failed_is_what_is_said_of_all(home):
+    planted_ranks(profiles(), "ddp.py", hows=("finished", "exception"))
+    [kept] = kept_profiles(profiles())
+    assert kept.verdict == "2 ranks: failed: exception"
+
+
+def test_the_first_of_several_ranks_says_how_far_they_are(home):
+    folder = home / "ranks"
+    (folder / "rank0").mkdir(parents=True)
+    (folder / "rank0" / "session.json").write_text('{"steps": {"count": 7}}')
+    assert progress(folder) == "7 steps"
+
+
+async def test_a_profile_is_deleted_after_a_question_and_the_list_is_read_again(app, home):
+    first, second = planted(profiles(), "a.py"), planted(profiles(), "b.py", at=1_700_000_100.0)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot, "R")
+        await finished(pilot, "a.py")
+        await pilot.press("tab", "tab", "tab", "tab", "home", "D")
+        await finished(pilot, "do it")
+        assert second.name in text(app) and first.name not in text(app)
+        await pilot.press("n")
+        await until(pilot, lambda: "do it" not in text(app))
+        assert second.exists()
+        await pilot.press("D")
+        await finished(pilot, "do it")
+        await pilot.press("y")
+        await finished(pilot, "is deleted")
+        assert not second.exists() and first.exists()
+        await pilot.press("escape")
+        await until(pilot, lambda: "b.py" not in text(app) and "a.py" in text(app))
+
+
+async def test_all_tagged_profiles_are_deleted_together(app, home):
+    folders = [planted(profiles(), f"{name}.py") for name in "abc"]
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot, "R")
+        await finished(pilot, "a.py")
+        await pilot.press("tab", "tab", "tab", "tab", "home", "space", "space", "D")
+        await finished(pilot, "do it")
+        await pilot.press("y")
+        await until(pilot, lambda: text(app).count("is deleted") == 2)
+        assert [folder.exists() for folder in folders].count(True) == 1
+
+
+def test_nothing_beside_the_profiles_is_deleted(home):
+    outside = home / "precious"
+    outside.mkdir()
+    link = profiles() / "link"
+    planted(profiles(), "a.py")
+    link.symlink_to(outside)
+    for folder in (outside, link):
+        remove = Remove([Kept(folder, ("x",), 0.0, None, "")], profiles())
+        with pytest.raises(GpuDoctorError, match="is no folder of"):
+            remove.prepare()
+        assert not remove.do().ok
+    assert outside.exists() and link.is_symlink()
+
+
+async def test_a_number_of_processes_is_given_to_the_command(app, home):
+    (home / "quick.py").write_text(QUICK)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot, "R")
+        await finished(pilot, "its arguments")
+        await pilot.press(*typed("quick.py"), "tab", "tab", "tab", *typed("none"), "enter")
+        await finished(pilot, "takes a number")

@@ -52,6 +52,10 @@ class BenchScreen(FormScreen):
         """Where they are kept."""
         return f"Kept in {shown(benches())}"
 
+    def place(self) -> Path:
+        """The folder of all benchmarks."""
+        return benches()
+
     def look(self) -> tuple[Kept, ...]:
         """The earlier benchmarks."""
         return kept_benches(benches())

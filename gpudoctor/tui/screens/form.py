@@ -47,6 +47,7 @@ class FormScreen(LiveScreen):
         Binding("f2", "browse", "Choose a file", key_display="F2"),
         Binding("f5", "run", "Run", key_display="F5"),
         Binding("o", "page", "HTML page"),
+        Binding("D,delete", "delete", "Delete", key_display="D", show=False),
     ]
 
     def __init__(self) -> None:
@@ -143,6 +144,20 @@ class FormScreen(LiveScreen):
                 Cell(units.printable(one.verdict), one.level),
             ),
         )
+
+    def action_delete(self) -> None:
+        """Delete the tagged runs, or the one under the cursor, after a question."""
+        from gpudoctor.tui.removal import Remove
+        from gpudoctor.tui.screens.deed import DeedScreen
+
+        one = self.chosen()
+        going = self.tagged() or ([one] if one is not None else [])
+        if going:
+            self.app.push_screen(DeedScreen(Remove(going, self.place())))
+
+    def place(self) -> Path:
+        """Where the earlier runs are kept."""
+        raise TypeError(f"{type(self).__name__} keeps nothing")
 
     def chosen(self) -> Kept | None:
         """The run under the cursor."""

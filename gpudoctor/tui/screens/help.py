@@ -29,6 +29,7 @@ _NAMES = {
     "tab": "Tab",
     "space": "Space",
     "backspace": "Backspace",
+    "delete": "Delete",
     "left": "Left",
     "right": "Right",
     "ctrl+c": "Ctrl-C",

@@ -27,6 +27,7 @@ class ProfileScreen(FormScreen):
         ("script", "script", "main.py; F2 chooses"),
         ("arguments", "its arguments", "as in a shell: --epochs 1 --data 'my folder'"),
         ("python", "interpreter", "python or its environment's folder; empty: found by itself"),
+        ("processes", "processes", "empty: one; 8, or gpu for one on each GPU: torchrun's ranks"),
     )
     NOTHING_YET = "No profile yet."
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -36,7 +37,11 @@ class ProfileScreen(FormScreen):
 
     def about(self) -> str:
         """Where profiles are kept."""
-        return f"In the list Space tags, d compares two. Kept in {shown(profiles())}"
+        return f"In the list Space tags, d compares two, D deletes. Kept in {shown(profiles())}"
+
+    def place(self) -> Path:
+        """The folder of all profiles."""
+        return profiles()
 
     def look(self) -> tuple[Kept, ...]:
         """The earlier profiles."""
@@ -49,6 +54,8 @@ class ProfileScreen(FormScreen):
         options = ["--json", "--out", str(folder)]
         if python := self.value("python"):
             options += ["--python", python]
+        if processes := self.value("processes"):
+            options += ["--nproc-per-node", processes]
         errand = self.errands.begin(Errand(("profile", *options, script, *arguments)))
         self.app.push_screen(following(f"profile {script}", errand, folder))
 
