@@ -12,6 +12,7 @@ from gpudoctor.history.values import Note
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.snapshot import Device, GpuEvent
+from gpudoctor.model.xids import in_words
 from gpudoctor.units import age, data_size, printable
 
 
@@ -75,7 +76,7 @@ def event(found: GpuEvent, index: int | None) -> Change:
     told = printable(found.text)
     if found.kind == "xid":
         known, severity, advice = judged(found.code)
-        told = told or known
+        told = in_words(found.code, told) or known
         told = f"Xid {found.code}" + (f", {told}" if told else "")
     else:
         told = f"{found.kind} {found.code} {told}".rstrip()

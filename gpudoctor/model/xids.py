@@ -147,3 +147,15 @@ def advice(code: int) -> str | None:
     """What the catalogue wants done at once, or None where it names a longer procedure or nothing."""
     known = XIDS.get(code)
     return ACTIONS.get(known.action) if known else None
+
+
+def in_words(code: int, told: str) -> str:
+    """What an Xid means, with what the driver or the log told of it; empty where nobody knows.
+
+    NVML tells only the number, which its name has already.
+    """
+    known = XIDS.get(code)
+    more = "" if told == f"Xid {code}" else told
+    if known is None or known.meaning.lower() in more.lower():
+        return more
+    return f"{known.meaning} ({more})" if more else known.meaning

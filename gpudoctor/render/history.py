@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gpudoctor.history.values import GpuHistory, GpuPoint, History, Note, ProcessSpan
 from gpudoctor.model.snapshot import GpuEvent
-from gpudoctor.model.xids import XIDS, advice
+from gpudoctor.model.xids import advice, in_words
 from gpudoctor.render.sparkline import columns, sparkline
 from gpudoctor.render.text import safe
 from gpudoctor.units import UNKNOWN, celsius, data_size, duration, percent, watts
@@ -182,9 +182,9 @@ def _noted(note: Note) -> Text:
 
 
 def _meaning(event: GpuEvent) -> Text:
-    known = XIDS.get(event.code) if event.kind == "xid" else None
-    told = event.text or (known.meaning if known else "")
-    what = advice(event.code) if known else None
+    is_xid = event.kind == "xid"
+    told = in_words(event.code, event.text) if is_xid else event.text
+    what = advice(event.code) if is_xid else None
     return safe(f"{told}; NVIDIA's catalogue: {what}" if what else told or UNKNOWN)
 
 

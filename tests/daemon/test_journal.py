@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpudoctor.daemon.changes import note
+from gpudoctor.daemon.changes import event, note
 from gpudoctor.daemon.journal import Journal
 from gpudoctor.model.check import CheckReport
 from gpudoctor.model.finding import Finding, Severity
@@ -62,6 +62,13 @@ def test_an_xid_is_told_with_its_meaning(told):
     for _ in range(2):
         journal.add(snapshot(events=(event,)))
     assert told() == ["GPU 0: Xid 79, GPU has fallen off the bus"]
+
+
+def test_an_xid_of_which_the_driver_tells_only_the_number_is_told_with_its_meaning():
+    change = event(GpuEvent(1.0, "GPU-0", "xid", 79, "Xid 79"), 3)
+    assert change.summary == "GPU 3: Xid 79, GPU has fallen off the bus"
+    unknown = event(GpuEvent(1.0, "GPU-0", "xid", 9999, "Xid 9999"), 3)
+    assert unknown.summary == "GPU 3: Xid 9999, not in NVIDIA's catalogue"
 
 
 def test_a_flood_of_events_does_not_flood_the_log(told):
