@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test compat lint types imports format bench docs audit clean
+.PHONY: help run test compat lint types imports format fuzz bench docs audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -52,6 +52,11 @@ format: $(VENV)/.tested ## Put the code into its form
 
 compat: $(VENV)/.installed ## The tests that start no programs, on every other Python here, with the oldest requirements too
 	@$(BIN)/python -m tools.compat $(ARGS)
+
+fuzz: $(VENV)/.tested ## Feed hostile input to every reader, each for SECONDS (30)
+	@GPUDOCTOR_FUZZ_TIMES=10 $(BIN)/python -m pytest -q tests/fuzz
+	@$(PYTHON) -m venv build/fuzz && build/fuzz/bin/pip install --quiet --constraint constraints.txt atheris --editable .
+	@build/fuzz/bin/python -m tests.fuzz.atheris_targets $(or $(SECONDS),30) $(ARGS)
 
 bench: $(VENV)/.tested ## Measure against the peers, side by side
 	@$(BIN)/python -m benchmarks.run $(ARGS)

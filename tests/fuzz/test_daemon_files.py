@@ -15,15 +15,9 @@ from gpudoctor.daemon.pace import parse_pace
 from gpudoctor.daemon.policy import Policy, parse_policy
 from gpudoctor.daemon.webconfig import WebConfig, read_web_config
 from gpudoctor.tui.look import Look, load, save
+from tests.fuzz.seeds import SEEDS
 from tests.fuzz.settled import altered, fuzz, mangled, settled
 
-POLICY = b"""at_most_per_hour = 5
-
-[[reclaim]]
-users = ["ana", "*"]
-held_longer_than = "2h"
-mode = "kill"
-"""
 VALUES = st.sampled_from(
     [
         *("nan", "1e400", "9" * 5000, "-1", "[]", "{}", '""', '"2h"', '"9999999d"', '["*", 1]'),
@@ -39,7 +33,7 @@ TABLES = st.lists(
 
 
 @fuzz(250)
-@given(mangled(POLICY).map(lambda data: data.decode("utf-8", "replace")) | TABLES)
+@given(mangled(SEEDS["policy"]).map(lambda data: data.decode("utf-8", "replace")) | TABLES)
 def test_a_policy_of_any_text_is_read_or_refused(text):
     found = settled(parse_policy, text, where="a file")
     assert found is None or isinstance(found, Policy)
@@ -50,7 +44,7 @@ def test_a_policy_of_any_text_is_read_or_refused(text):
 
 def test_of_a_policy_that_is_half_overwritten_only_what_was_written_is_done():
     @fuzz(300)
-    @given(mangled(POLICY.replace(b'"kill"', b'"dry-run"')))
+    @given(mangled(SEEDS["policy"].replace(b'"kill"', b'"dry-run"')))
     def run(data):
         found = settled(parse_policy, data.decode("utf-8", "replace"), where="a file")
         assert found is None or not found.kills or b"kill" in data
@@ -58,13 +52,6 @@ def test_of_a_policy_that_is_half_overwritten_only_what_was_written_is_done():
     run()
 
 
-WEB = b"""basic_auth_users:
-  ana: $2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi
-http_server_config:
-  http2: false
-  headers:
-    X-Frame-Options: deny
-"""
 ODD_WEB = (
     b"[" * 20_000,
     b"a: " * 20_000,
@@ -87,7 +74,7 @@ def test_a_web_configuration_of_any_bytes_is_read_or_refused(tmp_path):
     path = tmp_path / "web.yml"
 
     @fuzz(60)
-    @given(mangled(WEB) | st.sampled_from(ODD_WEB))
+    @given(mangled(SEEDS["webconfig"]) | st.sampled_from(ODD_WEB))
     def run(data):
         path.write_bytes(data)
         found = settled(read_web_config, path)

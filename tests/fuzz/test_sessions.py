@@ -26,83 +26,12 @@ from gpudoctor.render.text import console
 from gpudoctor.tui.benches import kept_benches
 from gpudoctor.tui.screens.form import FormScreen
 from gpudoctor.tui.sessions import kept_profiles, progress
+from tests.fuzz.seeds import MEMORY, MODULES, STACKS, TIMELINE, TRACE, WORKER
 from tests.fuzz.settled import altered, fuzz, json_values, mangled, settled
 from tests.profile import build
-from tests.profile.test_modules import OFFSET_NS, ROWS, arrow, call
+from tests.profile.test_modules import arrow
 from tests.profile.test_pyspy import RAW
 from tests.tui.scenes import BENCHED
-
-SUMS = {"calls": 1, "self_ns": 10_000, "total_ns": 20_000, "output_bytes": 64}
-MODULES = {
-    "modules": [SUMS | row for row in ROWS],
-    "offset_ns": OFFSET_NS,
-    "calls": [*call(0, 0, 100), *call(1, 10, 40), *call(0, 300, 400)],
-}
-TRACE = {
-    "baseTimeNanoseconds": 5_000_000,
-    "traceEvents": [
-        build.event("aten::conv2d", 12, 20, external=3),
-        build.event("ConvolutionBackward0", 210, 60),
-        build.event("k", 15, 30, "kernel", 7, 3),
-        *arrow(1, 12, 210),
-        *arrow(2, 350, 12),
-    ],
-}
-MEMORY = {
-    "sites": [["/home/me/main.py", 7, "main"]],
-    "segments": [
-        [
-            0,
-            4096,
-            1024,
-            1024,
-            [[0, 1024, 1000, "active_allocated", 0], [1024, 3072, 0, "inactive", -1]],
-        ]
-    ],
-    "traces": [[["alloc", 0, 1024, 0], ["free_requested", 0, 1024, 0], ["alloc", 8, 64, 5]]],
-    "most_entries": 100,
-}
-TIMELINE = {
-    "interval_seconds": 0.5,
-    "gpus": [
-        {
-            "index": 0,
-            "uuid": "GPU-x",
-            "name": "H100",
-            "memory_total_bytes": 2**36,
-            "points": [[0.0, 0.5, None, 2**30, 1.5e9, 300.0, ["hw_slowdown"]]] * 3,
-            "stride": 1,
-            "looks": 3,
-        }
-    ],
-}
-WORKER = {
-    "format": 1,
-    "pid": 5,
-    "loader": 0,
-    "worker": 0,
-    "batches": 4,
-    "busy_seconds": 2.0,
-    "wait_seconds": 1.0,
-    "collate_seconds": 0.5,
-    "cpu_seconds": 1.0,
-    "ended": True,
-    "samples": {
-        "interval_seconds": 0.01,
-        "samples": 2,
-        "functions": [["decode", "/home/me/main.py", 3, True]],
-        "stacks": [[1.0, True, [[0, 4]]]],
-    },
-}
-STACKS = {
-    "shared": {
-        "frames": [
-            {"name": "main", "file": "/x/gpudoctor/runner/run.py", "line": 1},
-            {"name": "slow", "file": "/home/me/main.py", "line": 4},
-        ]
-    },
-    "profiles": [{"name": 'Process 77 Thread 77 "MainThread"', "samples": [[0, 1]] * 4}],
-}
 
 
 def body(value) -> bytes:

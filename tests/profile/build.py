@@ -42,32 +42,33 @@ def line(number=7, seconds=1.0, phase="step", text="x = f(x)", **changes) -> Lin
     )
 
 
+BODY = {
+    "format": 1,
+    "pid": 77,
+    "program": ["main.py"],
+    "cwd": "/home/me",
+    "python": {"version": "3.11.7", "executable": "/usr/bin/python"},
+    "started_at": 1.0,
+    "wall_seconds": 2.0,
+    "main_cpu_seconds": 1.5,
+    "held_up_seconds": 0.0,
+    "ended": {"how": "finished"},
+    "torch": None,
+    "steps": {"count": 3, "span_seconds": 0.2, "seconds": [0.1, 0.1]},
+    "batches": {"count": 0, "span_seconds": 0.0, "seconds": []},
+    "optimizers": [],
+    "loaders": [],
+    "window": {"state": "waiting"},
+    "growth": [],
+    "memory": [[0.0, 1000]],
+    "samples": None,
+}
+
+
 def session(folder: Path, **changes) -> Path:
     """A session folder as the runner writes it."""
-    steps = {"count": 3, "span_seconds": 0.2, "seconds": [0.1, 0.1]}
-    body = {
-        "format": 1,
-        "pid": 77,
-        "program": ["main.py"],
-        "cwd": "/home/me",
-        "python": {"version": "3.11.7", "executable": "/usr/bin/python"},
-        "started_at": 1.0,
-        "wall_seconds": 2.0,
-        "main_cpu_seconds": 1.5,
-        "held_up_seconds": 0.0,
-        "ended": {"how": "finished"},
-        "torch": None,
-        "steps": steps,
-        "batches": {"count": 0, "span_seconds": 0.0, "seconds": []},
-        "optimizers": [],
-        "loaders": [],
-        "window": {"state": "waiting"},
-        "growth": [],
-        "memory": [[0.0, 1000]],
-        "samples": None,
-    }
     folder.mkdir(exist_ok=True)
-    (folder / "session.json").write_text(json.dumps(body | changes))
+    (folder / "session.json").write_text(json.dumps(BODY | changes))
     return folder
 
 
