@@ -198,7 +198,7 @@ def test_without_a_driver_the_reason_is_told_and_nothing_is_painted(tmp_path):
         assert "error: " in terminal.text()
 
 
-def test_a_running_daemon_is_the_source_until_it_is_gone(nvml_sim, tmp_path):
+def test_a_running_daemon_is_the_source_while_it_is_there(nvml_sim, tmp_path):
     env = nvml_sim.env | {"GPUDOCTOR_SOCKET": str(tmp_path / "s")}
     recorded = ("--history", str(tmp_path / "history.sqlite3"))
     with serving("--interval", "0.5", *recorded, root=(), env=env) as daemon:
@@ -221,5 +221,10 @@ def test_a_running_daemon_is_the_source_until_it_is_gone(nvml_sim, tmp_path):
             nvml_sim.machine.gpus[0]["utilization.gpu"] = 3
             nvml_sim.save()
             terminal.wait(lambda text: "3%" in row_of(text, 0), 20)
-            terminal.type("q")
-            terminal.wait("left-with-0")
+            with serving("--interval", "0.5", *recorded, root=(), env=env):
+                terminal.wait("via daemon", 30)
+                nvml_sim.machine.gpus[0]["utilization.gpu"] = 4
+                nvml_sim.save()
+                terminal.wait(lambda text: "4%" in row_of(text, 0), 20)
+                terminal.type("q")
+                terminal.wait("left-with-0")
