@@ -90,14 +90,21 @@ class Group:
         """What `function` answers; None where there is no such value or the call failed."""
         try:
             value = function(*arguments)
+        except UnicodeDecodeError as error:  # as in `ask`
+            value = cast("R", error.object.decode("utf-8", "replace"))
+        except NvmlCallError as error:  # of a reading that asks several things
+            self._fail(error, error)
+            return None
         except FAILURES as error:
-            failure = translated(function.__name__, error)
-            if isinstance(failure, DeviceLostError | DriverGoneError):
-                raise failure from error
-            self._failure = self._failure or failure
+            self._fail(translated(function.__name__, error), error)
             return None
         self._answered = True
         return value
+
+    def _fail(self, failure: NvmlCallError | None, error: Exception) -> None:
+        if isinstance(failure, DeviceLostError | DriverGoneError):
+            raise failure from (None if failure is error else error)
+        self._failure = self._failure or failure
 
     def close(self) -> None:
         """Raises the first failure if no call of the group answered."""
