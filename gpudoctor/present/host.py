@@ -8,6 +8,9 @@ from gpudoctor import units
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.cells import Cell, Level
 
+# With its blank.
+_LEAST_BAR = 8
+
 
 def title_cells(
     snapshot: Snapshot | None, paused: bool = False, note: str = ""
@@ -43,8 +46,8 @@ def source_note(via_daemon: bool, reach_s: float | None) -> str:
     return " · ".join(parts)
 
 
-def host_cells(snapshot: Snapshot | None) -> tuple[Cell, ...]:
-    """CPU, memory and load of the host; the first two with bars."""
+def host_cells(snapshot: Snapshot | None, width: int | None = None) -> tuple[Cell, ...]:
+    """CPU, memory and load of the host; in `width` characters what fits without being cut."""
     if snapshot is None:
         return ()
     host = snapshot.host
@@ -55,11 +58,32 @@ def host_cells(snapshot: Snapshot | None) -> tuple[Cell, ...]:
     load = units.UNKNOWN
     if host.load_average is not None:
         load = " ".join(f"{value:.1f}" for value in host.load_average)
+    cpus, busy = f"{units.count(host.cpu_count)} CPUs", f"{units.percent(host.cpu_ratio):>4}"
+    share = Cell(units.percent(ratio), level)
+    last_minute = load.partition(" ")[0]
+    ways = (
+        _host_line(cpus, Cell(busy, bar=host.cpu_ratio), Cell(memory, level, ratio), load),
+        _host_line(cpus, Cell(busy, bar=host.cpu_ratio), Cell(memory, level), load),
+        _host_line(cpus, Cell(busy, bar=host.cpu_ratio), share, load),
+        _host_line(cpus, Cell(busy), share, last_minute),
+    )
+    if width is None:
+        return ways[0]
+    return next((one for one in ways if _room(one) <= width), ways[-1])
+
+
+def _host_line(cpus: str, busy: Cell, memory: Cell, load: str) -> tuple[Cell, ...]:
     return (
-        Cell(f"{units.count(host.cpu_count)} CPUs", Level.DIM),
-        Cell(f"{units.percent(host.cpu_ratio):>4}", bar=host.cpu_ratio),
+        Cell(cpus, Level.DIM),
+        busy,
         Cell("RAM", Level.DIM),
-        Cell(memory, level, ratio),
+        memory,
         Cell("load", Level.DIM),
         Cell(load),
     )
+
+
+def _room(line: tuple[Cell, ...]) -> int:
+    """The least that a line of labels and values needs."""
+    bars = sum(_LEAST_BAR for cell in line if cell.bar is not None)
+    return sum(len(cell.text) for cell in line) + bars + (len(line) // 2) * 3 - 2

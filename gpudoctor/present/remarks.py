@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gpudoctor import units
@@ -28,8 +28,13 @@ class Remark:
     uuid: str | None = None
 
 
-def remarks(snapshot: Snapshot, verdicts: Verdicts = NO_VERDICTS) -> tuple[Remark, ...]:
-    """All remarks, the worst first; `verdicts` are those on processes that may be left over."""
+def remarks(
+    snapshot: Snapshot, verdicts: Verdicts = NO_VERDICTS, checked: Iterable[Remark] = ()
+) -> tuple[Remark, ...]:
+    """All remarks, the worst first; `verdicts` are those on processes that may be left over.
+
+    `checked` is what the checks found when they last ran.
+    """
     users = users_by_uuid(snapshot)
     found = list(_left_over(snapshot, verdicts))
     told = {remark.uuid for remark in found}
@@ -42,6 +47,7 @@ def remarks(snapshot: Snapshot, verdicts: Verdicts = NO_VERDICTS) -> tuple[Remar
         if device.uuid not in told:
             found.extend(_idle(device, users.get(device.uuid, ())))
     found.extend(_news(snapshot))
+    found.extend(checked)
     return tuple(sorted(found, key=lambda remark: _RANK[remark.level]))
 
 

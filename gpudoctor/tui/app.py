@@ -16,9 +16,11 @@ from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import GpuProcess, ProcessKey
 from gpudoctor.model.snapshot import Snapshot
+from gpudoctor.present.checked import from_notes
 from gpudoctor.present.glyphs import UNICODE, Glyphs
 from gpudoctor.present.host import source_note
 from gpudoctor.present.parked import with_parked
+from gpudoctor.present.remarks import Remark
 from gpudoctor.present.verdicts import NO_VERDICTS, Verdicts, by_pid, verdict_of
 from gpudoctor.tui.base import BaseApp
 from gpudoctor.tui.errands import Errands
@@ -68,6 +70,7 @@ class GpuDoctorApp(BaseApp):
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.paused = False
+        self.checked: tuple[Remark, ...] = ()
         self.verdicts: Verdicts = NO_VERDICTS
         self._settled: frozenset[ProcessKey] = frozenset()
         self.see = next_look(feed)
@@ -105,6 +108,9 @@ class GpuDoctorApp(BaseApp):
             self.history.fill(window_s, history)
         if came:
             self._recorded = True
+            # What a daemon that is gone has found may be over by now.
+            if self._attached():
+                self.checked = from_notes(came[-1][1].notes)
             self._show()
 
     @property

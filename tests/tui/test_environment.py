@@ -66,6 +66,14 @@ async def test_the_finding_under_the_cursor_is_shown_in_full_with_its_fix(app):
         await until(pilot, lambda: "[torch.cpu-build]" not in text(app))
 
 
+async def test_the_worst_finding_is_then_named_on_the_first_screen(app):
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shown(app, pilot, EnvironmentScreen(look(sick())))
+        await pilot.press("escape")
+        await until(pilot, lambda: "check (E): torch" in text(app))
+        assert "more" in next(line for line in lines(app) if "check (E)" in line)
+
+
 async def test_the_fix_is_copied_through_the_terminal(app, monkeypatch):
     async with app.run_test(size=(120, 40)) as pilot:
         await shown(app, pilot, EnvironmentScreen(look(sick())))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpudoctor.history.values import GpuHistory, GpuPoint, History
+from gpudoctor.history.values import GpuHistory, GpuPoint, History, Note
 from gpudoctor.tui.app import GpuDoctorApp
 from gpudoctor.tui.history import WINDOWS
 from tests.builders import GIB, uuid_of
@@ -54,3 +54,25 @@ async def test_without_recordings_the_title_says_nothing_of_them(feed):
         await pilot.pause(0.1)
         assert "history" not in text(app).splitlines()[0]
         assert app.note == ""
+
+
+class Noted(Recorded):
+    """The same, of a daemon that has found something."""
+
+    def read(self, since, until):
+        found = Note(
+            until - 60, "finding", "gpu.ecc", "error", "gpu.ecc: GPU 1: 3 errors", gpus=(1,)
+        )
+        return replace(super().read(since, until), notes=(found,))
+
+
+@pytest.mark.parametrize("attached", [True, False])
+async def test_the_worst_that_a_running_daemon_found_is_named_and_of_a_dead_one_nothing(
+    feed, attached
+):
+    feed.latest = replace(feed.latest, taken_at=time.time())
+    app = GpuDoctorApp(feed, past=Noted(), attached=lambda: attached)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "of history" in text(app))
+        await pilot.pause(0.1)
+        assert ("check (E): GPU 1: 3 errors" in text(app)) == attached

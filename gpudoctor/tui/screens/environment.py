@@ -23,6 +23,7 @@ from gpudoctor.model.environment import EnvironmentReport
 from gpudoctor.model.finding import Finding
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.cells import Cell, Level
+from gpudoctor.present.checked import from_findings
 from gpudoctor.present.environment import sections, suspicious
 from gpudoctor.present.findings import COLUMNS, finding_lines, finding_rows, fix_text, summary
 from gpudoctor.present.host import title_cells
@@ -115,6 +116,7 @@ class EnvironmentScreen(LiveScreen):
             self._stand(f"{came.message}: {came.cause}", Level.BAD)
             return
         self._examined = came
+        self.doctor.checked = from_findings(came.report.findings)
         worst = came.report.worst
         self._stand(summary(came.report), Level.GOOD if worst is None else Level.PLAIN)
         self.query_one(Listing).show(finding_rows(came.report))

@@ -86,7 +86,7 @@ class EventsScreen(LiveScreen):
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Fill both tables."""
         self.query_one("#title", Lines).show((title_cells(snapshot, self.doctor.paused),))
-        found = remarks(snapshot, self.doctor.verdicts)
+        found = remarks(snapshot, self.doctor.verdicts, self.doctor.checked)
         self._known = happenings(snapshot, self._recorded)
         chosen = [one for one in self._known if self._kind in (None, one.kind)]
         self._uuids = {remark.text: remark.uuid for remark in found}

@@ -11,6 +11,7 @@ from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.glyphs import Glyphs
+from gpudoctor.present.remarks import Remark
 from gpudoctor.present.verdicts import Verdicts
 from gpudoctor.tui.feed import Past
 from gpudoctor.tui.history import History
@@ -29,6 +30,7 @@ class Doctor(Protocol):
     look: Look
     read_only: bool
     past: Past | None
+    checked: tuple[Remark, ...]
 
     @property
     def note(self) -> str:

@@ -68,11 +68,11 @@ class OverviewScreen(ProcessTable):
         self.query_one("#title", Lines).show(
             (title_cells(snapshot, self.doctor.paused, self.doctor.note),)
         )
-        self.query_one("#host", Lines).show((host_cells(snapshot),))
+        self.query_one("#host", Lines).show((host_cells(snapshot, self.size.width - 2),))
         rows = devices.device_rows(snapshot)
         self._listed = len(snapshot.processes)
         self.query_one("#devices", Grid).show(rows)
-        self._show_remarks(remarks(snapshot, self.doctor.verdicts))
+        self._show_remarks(remarks(snapshot, self.doctor.verdicts, self.doctor.checked))
         self._arrange(len(rows), len(snapshot.devices))
         self.show_processes(snapshot)
         self._show_graphs(snapshot)
