@@ -122,6 +122,7 @@ def sick() -> list[Json]:
                 "none",
                 'gpudoctor_gpu_recovery_action_info{instance=~"$instance",action!="none"}',
             ),
+            text="What the driver itself wants done to recover a GPU: a reset or a reboot.",
             width=12,
             hidden=("is",),
             nothing="The driver recommends nothing.",
@@ -140,6 +141,8 @@ def sick() -> list[Json]:
                 "dateTimeAsIso",
                 f"1000 * (gpudoctor_gpu_xid_last_timestamp_seconds{HERE} > time() - 86400)",
             ),
+            text="Error codes of the driver; `gpudoctor history --events` on the machine says what they"
+            " mean.",
             width=12,
             nothing="No Xid was reported.",
         ),

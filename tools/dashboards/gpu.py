@@ -44,6 +44,7 @@ def overview() -> list[Json]:
             "none",
             f"gpudoctor_gpu_state_info{THIS}",
             legend="{{state}}",
+            text="failed: some readings fail; stale: no answer in time; lost: off the bus.",
             named=True,
             width=3,
         ),
@@ -52,6 +53,7 @@ def overview() -> list[Json]:
             "none",
             f"gpudoctor_gpu_recovery_action_info{THIS}",
             legend="{{action}}",
+            text="What the driver itself wants done to recover the GPU: none, or a reset or a reboot.",
             named=True,
             width=3,
         ),
@@ -68,6 +70,7 @@ def overview() -> list[Json]:
             "Row remap failed",
             "none",
             f"gpudoctor_gpu_row_remap_failed{THIS}",
+            text="1: a broken row of memory could not be replaced, and the board needs its vendor.",
             thresholds=ZERO_IS_GOOD,
             width=3,
         ),
@@ -142,6 +145,8 @@ def heat() -> list[Json]:
                 f"avg_over_time(gpudoctor_gpu_clock_event_reason{THIS}[$__rate_interval])",
                 "{{reason}}",
             ),
+            text="Share of samples. gpu_idle and applications_clocks_setting are no fault, sw_power_cap is"
+            " the power limit at work; hw_ is a matter of cooling or power supply.",
             limits=(0, 1),
         ),
         graph(
@@ -184,6 +189,7 @@ def links() -> list[Json]:
             "cps",
             rate("pcie_replays_total", "PCIe replays"),
             rate("nvlink_errors_total", "NVLink {{error}}"),
+            text="PCIe packets that were sent again, and NVLink's errors by their kind.",
         ),
     ]
 
@@ -197,6 +203,7 @@ def health() -> list[Json]:
             "none",
             one("ecc_aggregate_errors_total", "ECC {{error}}"),
             one("remapped_rows", "rows replaced after {{error}} errors"),
+            text="Since the board was made. A step up is news, the height is not.",
         ),
         table(
             "Xids",
@@ -205,6 +212,8 @@ def health() -> list[Json]:
                 "last", "dateTimeAsIso", f"1000 * gpudoctor_gpu_xid_last_timestamp_seconds{THIS}"
             ),
             width=12,
+            text="Since the daemon was started. docs/serve.md tells where they come from; `gpudoctor history"
+            " --events` on the machine says what they mean.",
             hidden=("instance", "uuid"),
             nothing="No Xid was reported.",
         ),

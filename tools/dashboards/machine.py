@@ -29,6 +29,7 @@ def overview() -> list[Json]:
             "Not answering",
             "none",
             f"sum(1 - gpudoctor_gpu_up{HERE})",
+            text="GPUs that gave no answer in time, or fell off the bus.",
             width=3,
             thresholds=ZERO_IS_GOOD,
         ),
@@ -124,6 +125,7 @@ def gpus() -> list[Json]:
             "Memory that no listed process holds",
             "bytes",
             Query(of_gpu("gpudoctor_gpu_unlisted_memory_bytes")),
+            text="A little is the driver's own; much of it belongs to other containers or to nobody.",
         ),
         graph(
             "PCIe, received",
@@ -201,6 +203,7 @@ def host() -> list[Json]:
                 f"sum by (collector) (rate(gpudoctor_collector_errors_total{HERE}[$__rate_interval]))",
                 "{{collector}}",
             ),
+            text="Readings that the driver refused or was too slow for. Zero on a healthy machine.",
         ),
         graph(
             "Notifications",
@@ -212,7 +215,12 @@ def host() -> list[Json]:
             ),
             text="What was told to the webhook and the command of the settings, and what was lost.",
         ),
-        graph("Series", "none", Query(f"gpudoctor_series{HERE}", "series")),
+        graph(
+            "Series",
+            "none",
+            Query(f"gpudoctor_series{HERE}", "series"),
+            text="What this machine costs Prometheus. It grows with users, jobs and --processes.",
+        ),
         graph(
             "The daemon's CPU time",
             "percentunit",

@@ -56,6 +56,7 @@ def overview() -> list[Json]:
             "GPUs nobody uses",
             "none",
             f"count(sum by (instance, uuid) (gpudoctor_gpu_processes{HERE}) == 0) or vector(0)",
+            text="GPUs without any process: free to be given to somebody.",
             width=3,
         ),
         stat("Energy", "kwatth", ENERGY, text="In the time that is shown.", width=3),
@@ -96,6 +97,7 @@ def who() -> list[Json]:
             "Memory held on idle GPUs",
             "bytes",
             Query(f"sum by (user) ({UNUSED})", "{{user}}"),
+            text="On GPUs on which no kernel ran for as long as chosen above.",
             stacked=True,
         ),
         graph(
@@ -116,6 +118,7 @@ def who() -> list[Json]:
                 f" (sum by (instance, uuid) (gpudoctor_gpu_processes{HERE}) > 0))",
                 "mean",
             ),
+            text="Low while memory is full: GPUs that are held and not worked on.",
             limits=(0, 1),
         ),
     ]
@@ -203,6 +206,7 @@ def energy() -> list[Json]:
                 f" (gpudoctor_gpu_utilization_ratio{HERE} <= 0.01)) or vector(0)",
                 "idle",
             ),
+            text="working: a kernel ran for more than 1 % of the time, when it was looked at.",
             stacked=True,
         ),
         graph(
