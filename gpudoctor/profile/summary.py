@@ -145,7 +145,8 @@ def _why_no_window(session: Session) -> str | None:
     if state == "waiting":
         return (
             "No operators: the script ended before a step could be profiled (a step is an optimizer's "
-            "step() or, without one, a DataLoader's batch)."
+            "step() or, without one, a DataLoader's batch; without both, from about a second after the "
+            "import of torch on, a call of a module)."
         )
     return (
         "No operators: the window was still open when the script was gone."

@@ -31,7 +31,7 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
         "data": _covered(loader),
         "operators": sum(event.dur for event in free) * _US,
         "backward": _covered(backward),
-        "optimizer": _covered(optimizer),
+        "optimizer": _length(without(merged(optimizer), merged(backward))),
     }
     talked = communication(trace)
     if talked is not None:
@@ -73,7 +73,8 @@ def _covered(spans: Iterable[Span]) -> float:
 def _backward_spans(host: list[Event], optimizer: list[Span]) -> list[Span]:
     """From the first to the last engine event between two optimizer steps: the main thread waits there
     even where, as on a GPU, another thread does the work."""
-    cuts = [end for _, end in sorted(optimizer)]
+    # A closure's zero_grad lies within its step, and cuts one backward from the next all the same.
+    cuts = sorted(end for _, end in optimizer)
     spans: dict[int, Span] = {}
     at = 0
     for event in host:

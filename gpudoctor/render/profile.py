@@ -60,7 +60,8 @@ def report(profile: Profile, folder: Path | None = None) -> Iterator[RenderableT
     for note in profile.notes:
         yield safe(f"Note: {note}", "dim")
     if folder is not None:
-        yield safe(f"Kept in {folder}: see report.html, and trace.json in ui.perfetto.dev.", "dim")
+        trace = ", and trace.json in ui.perfetto.dev" if (folder / "trace.json").exists() else ""
+        yield safe(f"Kept in {folder}: see report.html{trace}.", "dim")
 
 
 def verdict(profile: Profile) -> Iterator[Text]:
@@ -147,7 +148,7 @@ def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
     if profile.memory:
         most = max(point.resident_bytes for point in profile.memory)
         rows.append(("Host memory", f"at most {data_size(most)} resident"))
-    if not watched:
+    if not watched and run.held_up_seconds > 0:
         rows.append(("Profiler", f"held the script up for {duration(run.held_up_seconds)}"))
     return tuple(rows)
 

@@ -11,6 +11,7 @@ from gpudoctor.model.profile import (
     LoaderTime,
     MemoryPoint,
     OptimizerTime,
+    PhaseTime,
     TorchDevice,
     TorchFacts,
 )
@@ -113,6 +114,29 @@ def test_tiny_operators_are_found_and_not_taken_for_python():
     assert "1,000 tiny operators a step" in finding.summary
 
 
+RECURRENT = replace(
+    WINDOW,
+    operator_calls=100,
+    operator_seconds=0.1,
+    backward_operator_calls=10_000,
+    phases=(PhaseTime("operators", 0.1), PhaseTime("backward", 0.19)),
+)
+
+
+def test_tiny_operators_of_the_backward_are_found_where_the_forward_has_bigger_ones():
+    (finding,) = findings(profile(window=RECURRENT, lines=(line(),)))
+    assert finding.id == "operators.small"
+    assert finding.evidence[0] == "19 µs each on average"
+    bigger = replace(RECURRENT, backward_operator_calls=5_000)
+    assert "operators.small" not in ids(profile(window=bigger))
+
+
+def test_operators_that_only_a_busy_machine_makes_long_are_tiny_all_the_same():
+    run = replace(RUN, cpu_wait_seconds=RUN.wall_seconds / 2)
+    bigger = replace(RECURRENT, backward_operator_calls=5_000)
+    assert "operators.small" in ids(profile(window=bigger, run=run))
+
+
 def test_big_kernels_are_no_tiny_operators():
     device = replace(IDLE, kernels=100, kernel_seconds=0.2)
     assert "operators.small" not in ids(profile(window=replace(SMALL, device=device)))
@@ -180,6 +204,16 @@ def test_only_a_graph_that_grows_with_the_steps_is_a_kept_graph(sizes, found):
     seen = findings(profile(growth=(Growth("main: total", "/none.py:1", sizes),)))
     assert [one.id for one in seen] == (["memory.graph-kept"] if found else [])
     assert all(one.severity is Severity.ERROR for one in seen)
+
+
+def test_every_variable_that_keeps_graphs_is_named():
+    def growing(name, factor):
+        return Growth(name, "/home/me/none.py:1", tuple((n, factor * n) for n in (2, 4, 8, 16)))
+
+    seen = profile(growth=(growing("main: total", 10), growing("main: outputs", 5)))
+    (finding,) = findings(seen)
+    assert "`total`" in finding.summary
+    assert finding.evidence[-1] == "so does `outputs` (none.py:1)"
 
 
 SIZES = ((1, 10), (2, 20), (4, 40), (8, 80), (16, 160))

@@ -47,6 +47,27 @@ def test_the_phases_of_a_step_add_up_to_the_window(tmp_path):
     assert seen.backward_operator_calls == 2
 
 
+def test_a_closure_inside_an_optimizers_step_is_not_counted_twice(tmp_path):
+    seen = window(
+        tmp_path,
+        [
+            event("Optimizer.step#LBFGS.step", 0, 900, "user_annotation"),
+            event("Optimizer.zero_grad#LBFGS.zero_grad", 10, 10, "user_annotation"),
+            event("autograd::engine::evaluate_function: A", 100, 50),
+            event("aten::dot", 200, 200),
+            event("Optimizer.zero_grad#LBFGS.zero_grad", 500, 10, "user_annotation"),
+            event("autograd::engine::evaluate_function: A", 600, 50),
+        ],
+    )
+    assert phases(seen) == {
+        "data": 0,
+        "operators": 0,
+        "backward": 100,
+        "optimizer": 800,
+        "python": 100,
+    }
+
+
 def test_backward_in_another_thread_is_not_taken_for_python(tmp_path):
     seen = window(
         tmp_path,

@@ -18,6 +18,7 @@ from gpudoctor.units import count, data_size
 _FACTOR = 1.4
 _ADDERS = ("append", "extend", "insert", "add")
 _LEAST_POINTS = 3
+_MOST_NAMED = 3
 _LEAST_STEPS = 8
 _LEAST_MEMORY_POINTS = 9
 # Thirds of the loop that differ by more than this have no one number of bytes per step.
@@ -31,7 +32,7 @@ def graph_kept(profile: Profile) -> Iterator[ProfileFinding]:
     growing = [growth for growth in profile.growth if _grows(growth)]
     if not growing:
         return
-    worst = max(growing, key=lambda growth: growth.sizes[-1][1])
+    worst, *others = sorted(growing, key=lambda growth: -growth.sizes[-1][1])
     name = worst.name.rpartition(": ")[2]
     (first_step, first), (last_step, last) = worst.sizes[0], worst.sizes[-1]
     nodes, size = _nodes_per_step(worst), _bytes_per_step(profile)
@@ -45,12 +46,26 @@ def graph_kept(profile: Profile) -> Iterator[ProfileFinding]:
             f"{count(first)} graph nodes after step {first_step}, {count(last)} after step {last_step}",
             f"about {count(nodes)} more nodes with every step",
             *((f"host memory grows by {data_size(size)} per step",) if size else ()),
+            *((f"so {_do(others)} {_named(others, profile.run.cwd)}",) if others else ()),
         ),
         fix=Fix(
-            f"Keep the number, not the graph: use {name} with .detach(), or .item() now and then."
+            f"Keep the number, not the graph: what goes into {name} needs .detach(), or .item()."
         ),
         sources=(_FAQ,),
     )
+
+
+def _do(others: Sequence[Growth]) -> str:
+    return "does" if len(others) == 1 else "do"
+
+
+def _named(others: Sequence[Growth], cwd: str) -> str:
+    named = []
+    for growth in others[:_MOST_NAMED]:
+        place = (assignment(growth) or growth.source_line).removeprefix(f"{cwd}/")
+        named.append(f"`{growth.name.rpartition(': ')[2]}` ({place})")
+    more = len(others) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _grows(growth: Growth) -> bool:

@@ -8,7 +8,7 @@ from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import OptimizerTime, Profile, ProfileFinding
 from gpudoctor.profile.rules.registry import rule
 from gpudoctor.profile.rules.shares import gpu_is_busy, loop_seconds
-from gpudoctor.units import count, duration, percent
+from gpudoctor.units import count, duration, percent, text
 
 LEAST = 0.10
 MANY_TENSORS = 10
@@ -35,7 +35,9 @@ def for_loop(profile: Profile) -> Iterator[ProfileFinding]:
             f"{percent(min(1.0, part))} of the time.",
             gain_seconds=optimizer.seconds,
             source_line=optimizer.source_line or optimizer.step_line,
-            evidence=(f"{duration(each)} for each step(), called at {optimizer.step_line}",),
+            evidence=(
+                f"{duration(each)} for each step(), called at {_place(optimizer, profile.run.cwd)}",
+            ),
             fix=Fix(_advice(optimizer)),
             sources=(_DOCS,),
         )
@@ -63,6 +65,10 @@ def not_fused(profile: Profile) -> Iterator[ProfileFinding]:
             fix=Fix(f"Let one kernel do it: {optimizer.name}(…, fused=True)."),
             sources=(_DOCS,),
         )
+
+
+def _place(optimizer: OptimizerTime, cwd: str) -> str:
+    return text(optimizer.step_line).removeprefix(f"{cwd}/")
 
 
 def _one_by_one(optimizer: OptimizerTime) -> bool:

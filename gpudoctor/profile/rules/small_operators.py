@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.profile import Profile, ProfileFinding, Window
+from gpudoctor.model.profile import Profile, ProfileFinding, RunFacts, Window
 from gpudoctor.profile.rules.registry import rule
 from gpudoctor.profile.rules.shares import costliest, gpu_is_busy, loop_seconds, share
 from gpudoctor.units import count, duration, percent
@@ -15,6 +16,7 @@ SMALL_KERNEL_S = 25e-6
 MANY = 100
 LEAST = 0.30
 _GAP_S = 15e-6
+_LEAST_CPU = 0.25
 _SOURCES = ("https://horace.io/brrr_intro.html",)
 
 
@@ -22,12 +24,14 @@ _SOURCES = ("https://horace.io/brrr_intro.html",)
 def small(profile: Profile) -> Iterator[ProfileFinding]:
     """Hundreds of operators a step, of some microseconds each, fill a third of the step or more."""
     window = profile.window
-    if window is None or gpu_is_busy(profile) or not window.operator_calls or not window.steps:
+    if window is None or gpu_is_busy(profile) or not window.steps:
         return
-    mean = window.operator_seconds / window.operator_calls
-    calls = window.operator_calls / window.steps
-    lost = _lost(window)
-    if mean > SMALL_OPERATOR_S or calls < MANY or share(lost, window) < LEAST:
+    longest = SMALL_OPERATOR_S / _had_a_cpu(profile.run)
+    parts = (_outside(window), _backward(window))
+    tiny = [part for part in parts if _is_tiny(part, window, longest)]
+    seconds, calls = sum(part.seconds for part in tiny), sum(part.calls for part in tiny)
+    lost = seconds + sum(part.gaps_seconds for part in tiny)
+    if not tiny or share(lost, window) < LEAST:
         return
     if window.device is not None and _mean_kernel(window) > SMALL_KERNEL_S:
         return
@@ -35,12 +39,12 @@ def small(profile: Profile) -> Iterator[ProfileFinding]:
     yield ProfileFinding(
         id="operators.small",
         severity=Severity.WARNING,
-        summary=f"{count(round(calls))} tiny operators a step: starting them takes "
+        summary=f"{count(round(calls / window.steps))} tiny operators a step: starting them takes "
         f"{percent(share(lost, window))} of the time.",
         gain_seconds=share(lost, window) * loop_seconds(profile),
         source_line=None if line is None else line.source_line,
         evidence=(
-            f"{duration(mean)} each on average",
+            f"{duration(seconds / calls)} each on average",
             *((f"`{line.text}`",) if line is not None else ()),
         ),
         fix=Fix(
@@ -51,9 +55,34 @@ def small(profile: Profile) -> Iterator[ProfileFinding]:
     )
 
 
-def _lost(window: Window) -> float:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Operators of the window, in or outside of the backward, and what Python takes between them."""
+
+    calls: int
+    seconds: float
+    gaps_seconds: float
+
+
+def _outside(window: Window) -> _Part:
     gaps = min(window.python_seconds, window.operator_calls * _GAP_S)
-    return gaps + window.operator_seconds
+    return _Part(window.operator_calls, window.operator_seconds, gaps)
+
+
+def _backward(window: Window) -> _Part:
+    # One call for each node of the graph, which torch's engine starts without Python in between.
+    seconds = sum(phase.seconds for phase in window.phases if phase.name == "backward")
+    return _Part(window.backward_operator_calls, seconds, 0.0)
+
+
+def _is_tiny(part: _Part, window: Window, longest: float) -> bool:
+    return part.calls / window.steps >= MANY and part.seconds / part.calls <= longest
+
+
+def _had_a_cpu(run: RunFacts) -> float:
+    """The part of the run in which the main thread did not wait for a CPU, which stretches operators."""
+    waited = (run.cpu_wait_seconds or 0.0) / run.wall_seconds if run.wall_seconds else 0.0
+    return max(_LEAST_CPU, 1.0 - waited)
 
 
 def _mean_kernel(window: Window) -> float:
