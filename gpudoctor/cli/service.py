@@ -30,9 +30,10 @@ def service() -> None:
 
 
 def _command(arguments: tuple[str, ...]) -> list[str]:
-    # By the interpreter, not by the script on the PATH: that may be another installation.
+    # By the interpreter, not by the script on the PATH: that may be another installation. Without the
+    # folder in which it starts, which is a user's home and may hold a json.py.
     waiting = [] if "--wait-for-driver" in arguments else ["--wait-for-driver"]
-    return [sys.executable, "-m", "gpudoctor", "serve", *waiting, *arguments]
+    return [sys.executable, "-P", "-m", "gpudoctor", "serve", *waiting, *arguments]
 
 
 def _folder(user: bool) -> Path:

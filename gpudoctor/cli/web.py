@@ -50,7 +50,8 @@ def web(obj: dict[str, Any], listen: str) -> None:
 
 
 def _command(obj: dict[str, Any]) -> list[str]:
-    words = [sys.executable, "-m", "gpudoctor", "--read-only"]
+    # Without the current folder, which may be anybody's and hold a json.py.
+    words = [sys.executable, "-P", "-m", "gpudoctor", "--read-only"]
     flags = {"--demo": "demo", "--ascii": "ascii", "--no-daemon": "no_daemon"}
     words += [flag for flag, name in flags.items() if obj.get(name)]
     for name in ("replay", "config"):

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from gpudoctor.profile.session import SamplesSeen, ThreadSeen
 
 RATE_HZ = 100
-_PROCESS = re.compile(r'process (\d+):"(.*?)";(?=process \d+:"|thread \()', re.DOTALL)
+_PROCESS = re.compile(r'process (\d{1,9}):"(.*?)";(?=process \d+:"|thread \()', re.DOTALL)
 # A command line, such as that of `python -c`, may have several lines.
-_RECORD = re.compile(r"((?s:.*?)thread \(\d+\)[^\n]*) (\d+)(?:\n|\Z)")
+_RECORD = re.compile(r"((?s:.*?)thread \(\d+\)[^\n]*) ([1-9]\d{0,14})(?:\n|\Z)")
 _BETWEEN = re.compile(r'\n(?=process \d+:"|thread \()')
-_THREAD = re.compile(r"thread \((\d+)\)(?:: ([^;]*))?(?:;|$)")
-_FRAME = re.compile(r"^(.*) \((.*?)(?::(\d+))?\)$")
+_THREAD = re.compile(r"thread \((\d{1,18})\)(?:: ([^;]*))?(?:;|$)")
+_FRAME = re.compile(r"^(.*) \((.*?)(?::(\d{1,9}))?\)$")
 _LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python3\.\d+/|^<")
 Frame = tuple[str, str, int]
 

@@ -142,9 +142,9 @@ def _daemon(name: str, command: tuple[str, ...]) -> str | None:
 
 
 def _is_ours(command: tuple[str, ...]) -> bool:
-    """`gpudoctor ...` or `python -m gpudoctor ...`."""
-    words = [word.rpartition("/")[2] for word in command[:3]]
-    return "gpudoctor" in words[:2] or words[1:] == ["-m", "gpudoctor"]
+    """`gpudoctor ...`, `python -m gpudoctor ...` or `python -P -m gpudoctor ...`."""
+    words = [word.rpartition("/")[2] for word in command[:4] if word != "-P"]
+    return "gpudoctor" in words[:2] or words[1:3] == ["-m", "gpudoctor"]
 
 
 def _watching(names: dict[int, str], known: set[int], proc: Path) -> Iterator[tuple[int, str]]:

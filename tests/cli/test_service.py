@@ -29,7 +29,7 @@ def test_a_users_unit_is_written_and_the_next_steps_are_said(home):
     done = call("install", "--user", "--", "--interval", "10")
     assert done.exit_code == 0, done.output
     assert (
-        f"ExecStart={sys.executable} -m gpudoctor serve --wait-for-driver --interval 10"
+        f"ExecStart={sys.executable} -P -m gpudoctor serve --wait-for-driver --interval 10"
         in home.read_text().splitlines()
     )
     assert "systemctl --user enable --now gpudoctor.service" in done.output

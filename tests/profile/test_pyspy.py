@@ -27,6 +27,11 @@ def test_a_command_line_with_semicolons_does_not_break_its_stacks():
     assert seen[0].frames[-1] == ("<module>", "/home/me/job.py", 20)
 
 
+def test_a_stack_that_was_never_seen_is_none():
+    for count in ("0", "9" * 5000):
+        assert parse(f"{MAIN}<module> (/home/me/job.py:20) {count}\n") == []
+
+
 def test_the_main_threads_stacks_together_fill_the_time_watched():
     seen = samples(parse(RAW), 10, 8.0)
     assert seen.samples == 40

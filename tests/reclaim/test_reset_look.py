@@ -62,6 +62,7 @@ def test_the_machines_own_daemons_are_named_with_the_way_to_stop_them(root, name
     [
         ("/opt/venv/bin/python", "/opt/venv/bin/gpudoctor", "serve"),
         ("python3", "-m", "gpudoctor", "serve"),
+        ("python3", "-P", "-m", "gpudoctor", "serve"),
         ("gpudoctor", "serve"),
     ],
 )
