@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from gpudoctor.bench.model_edits import edited, of_model
+
 _POSITIONAL_WORKERS = 5
 
 
@@ -26,7 +28,10 @@ def patch(
         else:
             # From the end, so that a line that is added moves no other place.
             for entry in sorted(changed, key=_place, reverse=True):
-                _at_call(sources, entry, changes)
+                if of_model(entry["what"]):
+                    _at_model(sources, entry, alone=len(changed) == 1)
+                else:
+                    _at_call(sources, entry, changes)
             for text in sources.values():
                 ast.parse(text)
     except (OSError, ValueError, SyntaxError):
@@ -37,6 +42,13 @@ def patch(
 
 def _place(entry: Mapping[str, Any]) -> tuple[str, int]:
     return tuple(entry["site"]) if entry["site"] else ("", 0)
+
+
+def _at_model(sources: dict[Path, str], entry: Mapping[str, Any], *, alone: bool) -> None:
+    if not alone or entry["site"] is None:
+        raise ValueError("the model is not called in one place")
+    path = Path(entry["site"][0])
+    sources[path] = edited(path.read_text(), entry["what"], entry["site"][1])
 
 
 def _at_call(

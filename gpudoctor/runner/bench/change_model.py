@@ -51,7 +51,8 @@ def _channels_last(torch: Any, _counter: Counter, findings: Findings) -> None:
             converted.add(id(module))
             if any(parameter.dim() == 4 for parameter in module.parameters()):
                 module.to(memory_format=torch.channels_last)
-                findings.change("memory_format", user_line(3), "contiguous")
+                which = (str(n) for n, one in enumerate(args) if _is_picture(torch, one))
+                findings.change(f"memory_format({','.join(which)})", user_line(3), "contiguous")
             else:
                 findings.refuse("the model has no two-dimensional convolution to lay out anew")
         return tuple(_laid_out(torch, one) for one in args)
@@ -60,9 +61,13 @@ def _channels_last(torch: Any, _counter: Counter, findings: Findings) -> None:
 
 
 def _laid_out(torch: Any, value: Any) -> Any:
-    if isinstance(value, torch.Tensor) and value.dim() == 4:
+    if _is_picture(torch, value):
         return value.contiguous(memory_format=torch.channels_last)
     return value
+
+
+def _is_picture(torch: Any, value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dim() == 4
 
 
 def _amp(torch: Any, counter: Counter, findings: Findings) -> None:
@@ -81,7 +86,7 @@ def _amp(torch: Any, counter: Counter, findings: Findings) -> None:
                 "this GPU has no bfloat16, and float16 needs a GradScaler in the script"
             )
             return args
-        findings.change("autocast", user_line(3), False)
+        findings.change(f"autocast({device})", user_line(3), False)
         entered["now"] = torch.autocast(device, half)
         entered["now"].__enter__()
         return args
