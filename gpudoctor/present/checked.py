@@ -38,5 +38,5 @@ def _remark(found: list[tuple[Severity, str]]) -> tuple[Remark, ...]:
     if not serious:
         return ()
     severity, text = max(serious, key=lambda one: one[0].rank)
-    more = f" and {len(serious) - 1} more" if len(serious) > 1 else ""
+    more = f" (+{len(serious) - 1} more)" if len(serious) > 1 else ""
     return (Remark(_LEVELS[severity], units.printable(f"check (E): {text}{more}")),)

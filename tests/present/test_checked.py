@@ -16,7 +16,7 @@ def note(text, *, ended=False, severity="error", kind="finding"):
 
 
 def test_the_worst_finding_is_named_and_the_others_are_counted():
-    words = "check (E): torch: is built without CUDA and 1 more"
+    words = "check (E): torch: is built without CUDA (+1 more)"
     assert from_findings((MILD, BAD, SMALL)) == (Remark(Level.BAD, words),)
     assert from_findings((MILD,))[0].level is Level.WARN
 

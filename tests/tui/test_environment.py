@@ -70,8 +70,8 @@ async def test_the_worst_finding_is_then_named_on_the_first_screen(app):
     async with app.run_test(size=(120, 40)) as pilot:
         await shown(app, pilot, EnvironmentScreen(look(sick())))
         await pilot.press("escape")
-        await until(pilot, lambda: "check (E): torch" in text(app))
-        assert "more" in next(line for line in lines(app) if "check (E)" in line)
+        await until(pilot, lambda: "check (E): this Python: torch" in text(app))
+        assert "(+2 more)" in next(line for line in lines(app) if "check (E)" in line)
 
 
 async def test_the_fix_is_copied_through_the_terminal(app, monkeypatch):
