@@ -15,6 +15,9 @@ from .code_paths import is_runner, is_user
 _MOST_STACKS = 20_000
 _DEEPEST = 200
 _WITHOUT_STACKS = 0.1
+# With Python's own 5 ms a short stretch of Python is over before this thread gets the interpreter, and
+# the next call into C, which lets go of it, would be blamed for it.
+_SWITCH_S = 0.0005
 # The import system puts several frames between two modules, which say nothing.
 _IMPORT = "<frozen importlib"
 # What lies outside of these functions of the runner is not the script's.
@@ -40,6 +43,7 @@ class Sampler:
         self._weights: Dict[Key, float] = {}
         self._codes: Dict[int, CodeType] = {}
         self._stop = True
+        self._switch_before: Optional[float] = None
         self._wake = _thread.allocate_lock()
         self._gone = _thread.allocate_lock()
         self._next_memory = 0.0
@@ -48,6 +52,7 @@ class Sampler:
     def start(self) -> None:
         """Begin. The thread is not one of `threading`'s, so that the script does not count it."""
         self._stop = False
+        self._ask_sooner()
         self._wake.acquire()
         self._gone.acquire()
         _thread.start_new_thread(self._loop, ())
@@ -59,6 +64,14 @@ class Sampler:
         self._stop = True
         self._wake.release()
         self._gone.acquire(True, 2.0)
+        if self._switch_before is not None and _is_ours(sys.getswitchinterval()):
+            sys.setswitchinterval(self._switch_before)
+
+    def _ask_sooner(self) -> None:
+        before = sys.getswitchinterval()
+        if not self.outside and before > _SWITCH_S:
+            self._switch_before = before
+            sys.setswitchinterval(_SWITCH_S)
 
     def _loop(self) -> None:
         try:
@@ -132,6 +145,11 @@ class Sampler:
             "functions": functions,
             "stacks": stacks,
         }
+
+
+def _is_ours(seconds: float) -> bool:
+    # Python keeps whole microseconds of it.
+    return abs(seconds - _SWITCH_S) < 2e-6
 
 
 def waited_for_cpu() -> Optional[float]:
