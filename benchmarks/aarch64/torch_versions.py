@@ -41,7 +41,7 @@ INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /dev/shm
 /bin/busybox mount -t tmpfs tmpfs /dev/shm
 /bin/busybox ip link set lo up
-export PATH=/usr/bin:/bin HOME=/tmp PYTHONPATH=/opt/source:/opt/site PYTHONDONTWRITEBYTECODE=1
+export PATH=/usr/bin:/bin USER=root HOME=/tmp PYTHONPATH=/opt/source:/opt/site PYTHONDONTWRITEBYTECODE=1
 cd /tmp
 /usr/bin/python3.11 -m benchmarks.aarch64.torch_guest {runs} 2>&1
 /bin/busybox poweroff -f
@@ -155,7 +155,9 @@ def sessions(lines: list[str], folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def one_by_one(folder: Path, root: Path, version: str, seen: Path) -> list[dict[str, Any]]:
+def one_by_one(
+    folder: Path, root: Path, version: str, seen: Path, wanted: list[str]
+) -> list[dict[str, Any]]:
     """The runs without a machine of their own: the emulator translates one process, and its forks."""
     site = folder / f"torch-{version}" / "opt/site"
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
@@ -163,8 +165,9 @@ def one_by_one(folder: Path, root: Path, version: str, seen: Path) -> list[dict[
     start = ["qemu-aarch64", "-L", str(root), str(root / "usr/bin/python3.11")]
     rows = []
     for name, command in torch_guest.plain(root / "opt/payloads", seen).items():
-        if name == "modules" and version.startswith("2.0."):
-            continue  # it has no hooks that could be tested
+        # torch 2.0 has no hooks that could be tested.
+        if name not in wanted or (name == "modules" and version.startswith("2.0.")):
+            continue
         log, begun = seen / f"{name}.log", time.monotonic()
         with log.open("wb") as output:
             done = subprocess.run(
@@ -221,7 +224,8 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("versions", nargs="*", default=list(VERSIONS))
     parser.add_argument("--sampled", nargs="*", default=list(torch_guest.SAMPLED))
-    parser.add_argument("--only-sampled", action="store_true")
+    parser.add_argument("--plain", nargs="*", default=list(torch_guest.PLAIN))
+    parser.add_argument("--only-sampled", dest="plain", action="store_const", const=[])
     parser.add_argument("--keep", type=Path, help="a folder for what was downloaded and seen")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds for one version")
     options = parser.parse_args()
@@ -236,7 +240,7 @@ def main() -> int:
             site = folder / f"torch-{version}" / "opt/site"
             if not (site / "torch").exists():
                 wheels(folder / f"wheels-{version}", site, (f"torch=={version}",))
-            rows = [] if options.only_sampled else one_by_one(folder, root, version, seen)
+            rows = one_by_one(folder, root, version, seen, options.plain)
             if options.sampled:
                 initrd = image(folder, root, version, options.sampled)
                 rows += sessions(run(kernel, initrd, options.limit), seen)
