@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gpudoctor.errors import ExitCode, GpuDoctorError
@@ -13,9 +15,28 @@ from gpudoctor.errors import ExitCode, GpuDoctorError
 if TYPE_CHECKING:
     from click import ClickException, Context
 
+# A disk, a quota or a limit of file sizes that is used up.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of `gpudoctor ARGUMENTS`. Never raises, never prints a traceback for bad input."""
+    if sys.stdout is None:  # closed by whoever started us: then nobody reads it
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    try:
+        code = _run(arguments)
+        # Here, where a full disk can still be told of.
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return _closed_pipe()
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        return _full(error)
+
+
+def _run(arguments: Sequence[str]) -> int:
     answer = _at_once(list(arguments))
     if answer is not None:
         sys.stdout.write(answer + "\n")
@@ -38,8 +59,6 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(_usage_block(error), ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        return _closed_pipe()
     return code if isinstance(code, int) else ExitCode.OK
 
 
@@ -101,6 +120,24 @@ def _hint(error: ClickException, path: str) -> str:
 
 
 def _closed_pipe() -> int:
-    # The reader (head, less) has left: what it wanted it has; writing more at exit would raise again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # The reader (head, less) has left: what it wanted it has.
+    _write_no_more()
     return 128 + signal.SIGPIPE
+
+
+def _full(error: OSError) -> int:
+    _write_no_more()
+    where = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+    failure = GpuDoctorError(
+        "the output could not be written",
+        cause=where,
+        hint="Make room there, or write somewhere else. What was written until now is not whole.",
+        exit_code=ExitCode.UNAVAILABLE,
+    )
+    return _fail(failure.block(), failure.exit_code)
+
+
+def _write_no_more() -> None:
+    # What still waits to be written at exit would raise again.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
