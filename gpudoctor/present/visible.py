@@ -105,7 +105,7 @@ def answer_lines(answer: Visibility) -> Iterator[Words]:
     if not answer.visible:
         yield line("No GPU is visible to CUDA.", Level.BAD)
     if answer.standing is Standing.UNVERIFIED:
-        yield line("By CUDA's rules, one of which is not documented and unverified.", Level.WARN)
+        yield line("By CUDA's rules, one of which is neither documented nor verified.", Level.WARN)
     else:
         yield line("By CUDA's rules; CUDA itself was not asked.", Level.DIM)
     if answer.tokens:

@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.screen import Screen
 from textual.widgets import Input
 
 from gpudoctor.present.glyphs import Glyphs
+from gpudoctor.tui.keys import key_name
 from gpudoctor.tui.look import Look
 from gpudoctor.tui.themes import NAMES, THEMES, VARIABLES, following
 from gpudoctor.tui.widgets.scrollbar import draw_scrollbars
@@ -48,12 +50,15 @@ class BaseApp(App[None]):
         """The colours that a theme may leave out."""
         return VARIABLES
 
+    def on_load(self) -> None:
+        """Before anything is painted: a scrollbar is not painted again for this."""
+        draw_scrollbars(plain=self.glyphs.plain)
+
     def on_mount(self) -> None:
         """Borders, too, are drawn with what the terminal has."""
         self.set_class(self.glyphs.plain, "plain-glyphs")
         # Among sixteen colours the one under the cursor may be that of the page.
         self.set_class(self.console.color_system == "standard", "few-colours")
-        draw_scrollbars(plain=self.glyphs.plain)
         if self._complaint:
             self.notify(self._complaint, severity="warning", markup=False)
 
@@ -79,6 +84,16 @@ class BaseApp(App[None]):
             seen.add(one.action)
             work = partial(self.run_action, one.action, active.node)
             yield SystemCommand(one.description, f"the key {self.get_key_display(one)}", work)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """The name of a key: as in the help, on the last line and in the palette."""
+        return binding.key_display or key_name(binding.key)
+
+    def action_command_palette(self) -> None:
+        """The palette, in words that the terminal has characters for."""
+        if not isinstance(self.screen, CommandPalette):
+            asked = self.glyphs.text("Search for commands…")
+            self.push_screen(CommandPalette(placeholder=asked, id="--command-palette"))
 
     def action_help(self) -> None:
         """The keys of the screen that is shown."""

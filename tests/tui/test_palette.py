@@ -40,3 +40,11 @@ async def test_moving_the_cursor_is_no_command_and_each_is_offered_once(app):
         assert len(offered) == len(set(offered))
         assert {"Filter", "Sort", "Act", "Profile", "Bench", "Events"} <= set(offered)
         assert not {"Row up", "Page down", "Other table"} & set(offered)
+
+
+async def test_keys_have_the_same_names_in_the_palette_as_in_the_help(app):
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot)
+        told = {one.title: one.help for one in app.get_system_commands(app.screen)}
+        assert told["Choose columns"] == "the key F2"
+        assert told["Clear the filter"] == "the key Esc"

@@ -6,11 +6,13 @@ import pytest
 from rich.console import Console
 
 from gpudoctor.nvml.demo import DemoTimeline
+from gpudoctor.present.words import line
 from gpudoctor.tui.app import GpuDoctorApp
+from gpudoctor.tui.screens.sheet import Sheet
 from gpudoctor.tui.widgets.grid import Grid
 from tests.builders import AT, device, process, snapshot
 from tests.tui.feeds import ScriptedFeed
-from tests.tui.screen import lines, until
+from tests.tui.screen import lines, text, until
 
 SIZES = [(40, 10), (300, 100)]
 # The screens, one after the other.
@@ -93,3 +95,13 @@ async def test_among_sixteen_colours_the_row_under_the_cursor_is_reversed():
         for strip in strips:
             of_row = chosen in strip.text
             assert any(part.style and part.style.reverse for part in strip) is of_row
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+async def test_a_question_that_is_too_wide_for_the_terminal_is_wrapped_and_not_cut(width):
+    app = GpuDoctorApp(ScriptedFeed(DemoTimeline(AT).at(60)))
+    words = [f"word{number}" for number in range(20)]
+    async with app.run_test(size=(width, 24)) as pilot:
+        app.push_screen(Sheet("Title", [line(" ".join(words))]))
+        await until(pilot, lambda: "word0" in text(app))
+        await until(pilot, lambda: all(word in text(app) for word in words))

@@ -42,7 +42,7 @@ class ColumnsScreen(ModalScreen[None]):
         options = [Option(self._label(key), id=key) for key in self._titles]
         box = OptionList(*options, id="columns", compact=True, markup=False)
         box.border_title = "Columns"
-        box.border_subtitle = "Enter shows or hides"
+        box.border_subtitle = "Enter turns, Esc leaves"
         yield box
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:

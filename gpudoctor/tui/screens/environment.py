@@ -156,7 +156,7 @@ class EnvironmentScreen(LiveScreen):
         parts: list[RenderableType] = []
         # By the screen's width: the part's own is not known before it was laid out.
         room = self.size.width // (2 if self.size.width >= _WIDE else 1) - 4
-        wide = min(_LABEL, room * 2 // 5)
+        wide = min(_LABEL, room // 2)
         for section in sections(report):
             if section.long:
                 continue

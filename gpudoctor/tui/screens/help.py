@@ -12,30 +12,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-_NAMES = {
-    "question_mark": "?",
-    "slash": "/",
-    "minus": "-",
-    "plus": "+",
-    "greater_than_sign": ">",
-    "pageup": "PgUp",
-    "pagedown": "PgDn",
-    "up": "Up",
-    "down": "Down",
-    "home": "Home",
-    "end": "End",
-    "enter": "Enter",
-    "escape": "Esc",
-    "tab": "Tab",
-    "space": "Space",
-    "backspace": "Backspace",
-    "delete": "Delete",
-    "left": "Left",
-    "right": "Right",
-    "ctrl+c": "Ctrl-C",
-    "ctrl+q": "Ctrl-Q",
-    "ctrl+p": "Ctrl-P",
-}
+from gpudoctor.tui.keys import key_name
+
 # Textual's own, which are of no use to the reader or are named elsewhere.
 _HIDDEN = frozenset({"screen.copy_text", "screen.minimize", "app.focus_previous", "app.help_quit"})
 
@@ -46,11 +24,7 @@ def key_lines(bindings: Iterable[Binding]) -> list[tuple[str, str]]:
     for binding in bindings:
         if binding.action in _HIDDEN or not binding.description:
             continue
-        name = _NAMES.get(binding.key) or (
-            binding.key.upper()
-            if binding.key[0] == "f" and binding.key[1:].isdigit()
-            else binding.key
-        )
+        name = key_name(binding.key)
         # The screen and the field that is typed into may name different actions alike.
         listed = keys.setdefault((binding.action, binding.description), [])
         if name not in listed:

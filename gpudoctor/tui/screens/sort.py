@@ -12,6 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from gpudoctor.present.columns import Column
+from gpudoctor.tui.widgets.styling import glyphs_of
 
 
 class SortScreen(ModalScreen[str | None]):
@@ -33,6 +34,7 @@ class SortScreen(ModalScreen[str | None]):
         options = [Option(self._label(key, title), id=key) for key, title in self._choices]
         box = OptionList(*options, id="sort", compact=True)
         box.border_title = "Sort by"
+        box.border_subtitle = "Enter sorts, Esc leaves"
         yield box
 
     def on_mount(self) -> None:
@@ -47,4 +49,5 @@ class SortScreen(ModalScreen[str | None]):
     def _label(self, key: str, title: str) -> str:
         if key != self._present:
             return f"  {title}"
-        return f"{'v' if self._down else '^'} {title}"
+        arrow = "▼" if self._down else "▲"
+        return f"{glyphs_of(self).text(arrow)} {title}"
