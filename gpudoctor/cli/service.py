@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ _KERNEL_LOG = click.option(
     is_flag=True,
     help="Let the service read Xids from the kernel log, too (CAP_SYSLOG).",
 )
+# What the daemon reads as the user that it runs as, and others often may not.
+_SECRETS = ("token_file", "tls_cert", "tls_key", "tls_client_ca", "web_config")
 _FORWARDED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -109,8 +112,58 @@ def _unit(user: bool, reclaim: bool, kernel_log: bool, arguments: tuple[str, ...
             "--kernel-log and --user exclude each other",
             hint="A service of your own can be given no rights; install that of the system.",
         )
+    files = _files(arguments)
+    groups = () if user or reclaim else _groups(files)
     command = _command(arguments)
-    return unit(command, system=not user, reclaim=reclaim, kernel_log=kernel_log)
+    return unit(command, system=not user, reclaim=reclaim, kernel_log=kernel_log, groups=groups)
+
+
+def _files(arguments: tuple[str, ...]) -> dict[str, Path]:
+    """The files that the options of the daemon name, by the options' names.
+
+    Raises:
+        GpuDoctorError: one is named as seen from here, but systemd starts the daemon elsewhere.
+    """
+    from gpudoctor.cli.serve import serve
+
+    with serve.make_context("serve", list(arguments)) as context:
+        files = {name: it for name, it in context.params.items() if isinstance(it, Path)}
+    for path in files.values():
+        if not path.is_absolute():
+            raise GpuDoctorError(
+                f"{path} would not be found: systemd starts the daemon in another folder",
+                hint=f"Name it as {path.absolute()}",
+            )
+    return files
+
+
+def _groups(files: dict[str, Path]) -> tuple[str, ...]:
+    """The groups that the service's user needs to read its files.
+
+    Raises:
+        GpuDoctorError: no group may read one of them: the daemon would not start.
+    """
+    secrets = [files[name] for name in _SECRETS if name in files]
+    found = {_group(path): None for path in secrets if path.exists()}
+    return tuple(name for name in found if name)
+
+
+def _group(path: Path) -> str:
+    """The group by which a user of no rights reads the file; empty where all may."""
+    status = path.stat()
+    if status.st_mode & 0o004:
+        return ""
+    # Root's own group would open more than this file.
+    if status.st_gid and status.st_mode & 0o040:
+        try:
+            return grp.getgrgid(status.st_gid).gr_name
+        except KeyError:
+            return str(status.st_gid)
+    raise GpuDoctorError(
+        f"the service's user could not read {path}",
+        hint="Give the file to a group, and install again: groupadd --system gpudoctor-files; "
+        f"chgrp gpudoctor-files {path}; chmod 640 {path}",
+    )
 
 
 def _hidden(*paths: Path) -> Path | None:

@@ -42,12 +42,18 @@ _RECLAIMING = {
 
 
 def unit(
-    command: Sequence[str], *, system: bool, reclaim: bool = False, kernel_log: bool = False
+    command: Sequence[str],
+    *,
+    system: bool,
+    reclaim: bool = False,
+    kernel_log: bool = False,
+    groups: Sequence[str] = (),
 ) -> str:
     """The text of gpudoctor.service, for the system or for a user's own services.
 
     With `reclaim` the service of the system may end the processes of all users, with `kernel_log` it
-    may read the kernel log where that takes a right (`kernel.dmesg_restrict`).
+    may read the kernel log where that takes a right (`kernel.dmesg_restrict`). It is in `groups`, which
+    may read what others may not.
     """
     hardening: tuple[str, ...] = (*_ANYWHERE, *_SYSTEM_ONLY) if system else _ANYWHERE
     if reclaim:
@@ -56,6 +62,8 @@ def unit(
         hardening = tuple(_with_syslog(line) for line in hardening)
         # Root has what its bounding set leaves; another user has only what is given so.
         hardening += () if reclaim else ("AmbientCapabilities=CAP_SYSLOG",)
+    if groups and system:
+        hardening += (f"SupplementaryGroups={' '.join(groups)}",)
     lines = [
         "[Unit]",
         "Description=gpudoctor: GPU metrics and diagnoses",

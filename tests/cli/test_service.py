@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import grp
+import os
 import shutil
 import subprocess
 import sys
@@ -127,6 +129,48 @@ def test_an_interpreter_that_the_services_user_cannot_reach_is_named():
         link = closed / "link"
         link.symlink_to(python)
         assert _hidden(link) == link
+
+
+@pytest.fixture
+def token(tmp_path):
+    """A token that only its owner and its group may read, and the group's name."""
+    path = tmp_path / "token"
+    path.write_text("0123456789abcdef")
+    group = next(one for one in grp.getgrall() if one.gr_gid and (not os.geteuid() or _mine(one)))
+    os.chown(path, -1, group.gr_gid)
+    path.chmod(0o640)
+    return path, group.gr_name
+
+
+def _mine(group):
+    return group.gr_gid in {os.getegid(), *os.getgroups()}
+
+
+def test_the_service_is_in_the_group_that_may_read_its_token(token):
+    path, group = token
+    shown = call("show", "--", "--token-file", str(path)).output
+    assert f"\nSupplementaryGroups={group}\n" in shown
+    assert (
+        "SupplementaryGroups" not in call("show", "--user", "--", "--token-file", str(path)).output
+    )
+    path.chmod(0o644)
+    assert "SupplementaryGroups" not in call("show", "--", "--token-file", str(path)).output
+
+
+def test_a_token_that_the_service_could_not_read_is_refused_with_what_to_do(token):
+    path, _ = token
+    path.chmod(0o600)
+    refused = call("show", "--", "--token-file", str(path)).exception
+    assert isinstance(refused, GpuDoctorError)
+    assert str(path) in refused.message
+    assert f"chmod 640 {path}" in refused.hint
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--history", "--reclaim-policy"])
+def test_a_file_that_systemd_would_not_find_is_refused(option):
+    refused = call("show", "--user", "--", option, "a.pem").exception
+    assert isinstance(refused, GpuDoctorError)
+    assert str(Path.cwd() / "a.pem") in refused.hint
 
 
 def test_rights_without_a_policy_are_refused():
