@@ -7,7 +7,9 @@ import pwd
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
+from gpudoctor.host.namesakes import is_namesake, possible
 from gpudoctor.host.proc_files import whole_number
 from gpudoctor.model.process import ProcessFacts, ProcessKey
 from gpudoctor.model.snapshot import HostReading
@@ -37,6 +39,7 @@ class _Lasting(Value, frozen=True):
     user: str | None
     working_directory: str | None
     read_at: float
+    namesake: bool
 
 
 class LocalHost:
@@ -51,6 +54,7 @@ class LocalHost:
         self._spent: dict[ProcessKey, tuple[float, float]] = {}
         self._lasting: dict[ProcessKey, _Lasting] = {}
         self._booted = self._boot_time()
+        self._confusable = possible(Path(self._root))
 
     def reading(self) -> HostReading:
         """CPU (since the last call), memory and load of the machine."""
@@ -61,7 +65,10 @@ class LocalHost:
         )
 
     def processes(self, pids: frozenset[int]) -> dict[int, ProcessFacts]:
-        """Facts of those of `pids` that exist here. CPU is since the last call, at first since birth."""
+        """Facts of those of `pids` that exist here, and are not only namesakes of the host's.
+
+        CPU is since the last call, at first since birth.
+        """
         now = self._clock()
         found: dict[int, ProcessFacts] = {}
         spent: dict[ProcessKey, tuple[float, float]] = {}
@@ -88,6 +95,8 @@ class LocalHost:
         started = None if self._booted is None else self._booted + int(fields[19]) / _TICKS
         key = ProcessKey(pid, started)
         lasting = self._lasting_facts(key, folder, now)
+        if lasting.namesake:
+            return None
         return ProcessFacts(
             key=key,
             name=stat[stat.find("(") + 1 : end],
@@ -106,7 +115,8 @@ class LocalHost:
         """What seldom changes, read anew every LASTING_S seconds: an exec or a chdir is seen late."""
         known = self._lasting.get(key)
         if known is None or not 0 <= now - known.read_at < LASTING_S:
-            known = self._lasting[key] = _lasting_facts(folder, now)
+            namesake = self._confusable and is_namesake(Path(self._root), key.pid)
+            known = self._lasting[key] = _lasting_facts(folder, now, namesake)
         return known
 
     def _share(self, key: ProcessKey, cpu_s: float, now: float) -> float | None:
@@ -165,11 +175,11 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _lasting_facts(folder: str, now: float) -> _Lasting:
+def _lasting_facts(folder: str, now: float, namesake: bool) -> _Lasting:
     uid = _owner(folder)
     command = tuple(part for part in _read(f"{folder}/cmdline").split("\0") if part)
     user = None if uid is None else user_name(uid)
-    return _Lasting(command, uid, user, _link(f"{folder}/cwd"), now)
+    return _Lasting(command, uid, user, _link(f"{folder}/cwd"), now, namesake)
 
 
 @lru_cache(maxsize=1024)
