@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from gpudoctor import units
 from gpudoctor.model.listing import Above, Origin, listed
@@ -45,20 +46,21 @@ def family_lines(
         tree([listed(row, Origin(), families.get(row.key)) for row in rows]), list(known)
     )
     keys = [_key(branch) for branch in branches]
+    ends = _ends(branches)
     lines: list[Line] = []
     above: list[int] = []
     # Below a folded line nothing is shown until the tree is as shallow as that line again.
     hidden_from: int | None = None
     for number, branch in enumerate(branches):
         del above[branch.depth :]
-        end = _end(branches, number)
+        end = ends[number]
         shut = keys[number] in folded and end > number + 1
         if hidden_from is None or branch.depth <= hidden_from:
             hidden_from = branch.depth if shut else None
             lines.append(
                 Line(
                     keys[number],
-                    _guide(branches, [*above, number]),
+                    _guide(branches, ends, [*above, number]),
                     frozenset(key for key in keys[number:end] if not key.endswith(_GREY)),
                     known.get(keys[number]),
                     branch.path,
@@ -113,27 +115,29 @@ def _in_order(branches: Sequence[Branch], order: Sequence[str]) -> list[Branch]:
     """Whole trees, that of the first process first, whether or not its root is on a GPU."""
     place = {key: number for number, key in enumerate(order)}
     roots = [number for number, branch in enumerate(branches) if branch.depth == 0]
-    trees = [branches[first : _end(branches, first)] for first in roots]
+    trees = [branches[first:end] for first, end in pairwise((*roots, len(branches)))]
     trees.sort(key=lambda one: min(place.get(_key(branch), len(place)) for branch in one))
     return [branch for one in trees for branch in one]
 
 
-def _end(branches: Sequence[Branch], number: int) -> int:
-    """Where the branches below this one end."""
-    end = number + 1
-    while end < len(branches) and branches[end].depth > branches[number].depth:
-        end += 1
-    return end
+def _ends(branches: Sequence[Branch]) -> list[int]:
+    """For each branch, where those below it end."""
+    ends = [len(branches)] * len(branches)
+    open_: list[int] = []
+    for number, branch in enumerate(branches):
+        while open_ and branches[open_[-1]].depth >= branch.depth:
+            ends[open_.pop()] = number
+        open_.append(number)
+    return ends
 
 
-def _guide(branches: Sequence[Branch], way: Sequence[int]) -> str:
-    parts = ["│  " if _goes_on(branches, number) else "   " for number in way[1:-1]]
+def _guide(branches: Sequence[Branch], ends: Sequence[int], way: Sequence[int]) -> str:
+    def goes_on(number: int) -> bool:
+        """Whether a later one has the same parent."""
+        end = ends[number]
+        return end < len(branches) and branches[end].depth == branches[number].depth
+
+    parts = ["│  " if goes_on(number) else "   " for number in way[1:-1]]
     if len(way) > 1:
-        parts.append("├─ " if _goes_on(branches, way[-1]) else "└─ ")
+        parts.append("├─ " if goes_on(way[-1]) else "└─ ")
     return "".join(parts)
-
-
-def _goes_on(branches: Sequence[Branch], number: int) -> bool:
-    """Whether a later one has the same parent."""
-    end = _end(branches, number)
-    return end < len(branches) and branches[end].depth == branches[number].depth
