@@ -288,6 +288,14 @@ class HeldGrowth:
 
 
 @dataclass(frozen=True, slots=True)
+class AllocatedGrowth:
+    """Memory that torch had allocated on GPU `index`, in the script's own order: (step, bytes)."""
+
+    index: int
+    sizes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryPoint:
     """Resident host memory of the script's process, `at` seconds after its start."""
 
@@ -363,6 +371,7 @@ class Profile:
     lines: tuple[LineTime, ...] = ()
     growth: tuple[Growth, ...] = ()
     held: tuple[HeldGrowth, ...] = ()
+    allocated: tuple[AllocatedGrowth, ...] = ()
     memory: tuple[MemoryPoint, ...] = ()
     threads: tuple[ThreadTime, ...] = ()
     gpus: tuple[GpuUse, ...] = ()

@@ -144,6 +144,13 @@ class HeldSeen(msgspec.Struct, frozen=True):
     sizes: list[tuple[int, int, int]]
 
 
+class AllocatedSeen(msgspec.Struct, frozen=True):
+    """What torch had allocated on a GPU after some steps: (step, bytes)."""
+
+    index: int
+    sizes: list[tuple[int, int]]
+
+
 class SamplesSeen(msgspec.Struct, frozen=True):
     """Stacks, leaf first: (seconds, whether steps had begun, ((function, line), …))."""
 
@@ -214,6 +221,7 @@ class Session(msgspec.Struct, frozen=True):
     loop_at_seconds: float | None = None
     notes: tuple[str, ...] = ()
     held: tuple[HeldSeen, ...] = ()
+    allocated: tuple[AllocatedSeen, ...] = ()
 
 
 class _Head(msgspec.Struct):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.profile import (
+    AllocatedGrowth,
     FunctionTime,
     Growth,
     HeldGrowth,
@@ -68,6 +69,7 @@ def load_profile(folder: Path, exit_code: int | None = None) -> Profile:
         lines=stacks.lines(session.samples) if session.samples else (),
         growth=_growth(session),
         held=_held(session),
+        allocated=tuple(AllocatedGrowth(one.index, tuple(one.sizes)) for one in session.allocated),
         memory=tuple(MemoryPoint(at, size) for at, size in session.memory if size),
         threads=_threads(session),
         gpus=gpu_uses(folder),

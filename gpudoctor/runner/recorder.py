@@ -9,6 +9,7 @@ import time
 from types import ModuleType
 from typing import Any, Dict, List, Optional
 
+from .allocated import Allocated
 from .calls import Calls
 from .cpus import cpu_facts
 from .forward import ForwardWatch
@@ -61,6 +62,7 @@ class Recorder:
         self.forwards = Steps()
         self.window = Window(folder, options, _beside(folder, options))
         self.growth = GrowthProbe()
+        self.allocated = Allocated()
         self.calls = Calls(folder) if options["calls"] else None
         looked_at_every = options["interval"] if options["sample"] else None
         self.loaders = LoaderWatch(self._after_batch, WorkerEntry(folder, looked_at_every))
@@ -167,6 +169,7 @@ class Recorder:
         if self.sampler is not None:
             self.sampler.paused = True
         self.growth.after_step(steps.count)
+        self.allocated.after_step(steps.count)
         self.window.after_step(steps.count, steps.last_seconds(), steps.span())
         if self.sampler is not None:
             self.sampler.paused = False
@@ -250,6 +253,7 @@ class Recorder:
             "window": {"state": self.window.state, **self.window.facts},
             "growth": self.growth.as_list(),
             "held": self.growth.held.as_list(),
+            "allocated": self.allocated.as_list(),
             "memory": [[round(at - self._begun, 3), size] for at, size in list(memory)],
             "calls": self.calls.as_list() if self.calls is not None else None,
             "samples": self.sampler.as_dict() if self.sampler is not None else None,

@@ -29,7 +29,7 @@ _FAQ = "https://docs.pytorch.org/docs/stable/notes/faq.html"
 @rule("memory.graph-kept")
 def graph_kept(profile: Profile) -> Iterator[ProfileFinding]:
     """A variable reaches an autograd graph that grows with the number of steps."""
-    growing = [growth for growth in profile.growth if _grows(growth)]
+    growing = [growth for growth in profile.growth if graph_grows(growth)]
     if not growing:
         return
     worst, *others = sorted(growing, key=lambda growth: -growth.sizes[-1][1])
@@ -68,7 +68,8 @@ def _named(others: Sequence[Growth], cwd: str) -> str:
     return ", ".join(named) + (f" and {more} more" if more else "")
 
 
-def _grows(growth: Growth) -> bool:
+def graph_grows(growth: Growth) -> bool:
+    """Whether a variable reaches ever more of the graph, as far as that was counted."""
     sizes = growth.sizes
     if sizes[-1][0] < _LEAST_STEPS:
         return False

@@ -21,7 +21,7 @@ _FAQ = "https://docs.pytorch.org/docs/stable/notes/faq.html"
 def tensors_kept(profile: Profile) -> Iterator[ProfileFinding]:
     """A list or dict of the script grows with every step and holds 32 MiB of tensors or more."""
     kept = {growth.name for growth in profile.growth if growth.sizes[-1][1] > growth.sizes[0][1]}
-    growing = [held for held in profile.held if _grows(held) and held.name not in kept]
+    growing = [held for held in profile.held if tensors_grow(held) and held.name not in kept]
     worst = max(growing, key=lambda held: held.sizes[-1][2], default=None)
     if worst is None:
         return
@@ -47,7 +47,8 @@ def tensors_kept(profile: Profile) -> Iterator[ProfileFinding]:
     )
 
 
-def _grows(held: HeldGrowth) -> bool:
+def tensors_grow(held: HeldGrowth) -> bool:
+    """Whether a container has more entries with every step, and holds 32 MiB or more."""
     if held.sizes[-1][0] < LEAST_STEPS or held.sizes[-1][2] < LEAST_BYTES or len(held.sizes) < 4:
         return False
     return all(after[1] > _FACTOR * before[1] for before, after in pairwise(held.sizes[-4:]))
