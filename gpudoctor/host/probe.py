@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import msgspec
 from gpudoctor.host.interpreter import Target
 from gpudoctor.host.libraries import loaded_libraries
 from gpudoctor.host.requirements import pins
-from gpudoctor.model.decoding import convert
+from gpudoctor.model.decoding import convert, decoder
 from gpudoctor.model.probe import (
     CudaDriver,
     Package,
@@ -49,11 +48,11 @@ class Answers:
 
     def _take(self, line: str) -> None:
         try:
-            answer = json.loads(line)
-        except (ValueError, RecursionError):
+            answer = decoder(dict[str, Any]).decode(line)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             # The line was cut by the probe's death, or is somebody else's.
             return
-        for key, value in answer.items() if isinstance(answer, dict) else ():
+        for key, value in answer.items():
             if key == "failure":
                 self._fail(value)
             elif key == "asking":

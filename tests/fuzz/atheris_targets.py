@@ -38,7 +38,7 @@ with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(inclu
     from gpudoctor.reclaim import cache
     from gpudoctor.tui import look
     from gpudoctor.units import printable
-    from tests.fuzz.seeds import GPUS, SEEDS
+    from tests.fuzz.seeds import GPUS, SEEDS, WINDOW
     from tests.profile import build
 
 FOUND = Path("build/fuzz/found")
@@ -72,10 +72,12 @@ def of_session(name: str) -> Callable[[bytes, Path], object]:
     """Reads a whole session in which one file is foreign."""
 
     def run(path: Path) -> object:
-        folder = path.parent
+        folder, foreign = path.parent, path.read_bytes()
         if name != "session.json" and not (folder / "session.json").exists():
-            build.session(folder, window={"state": "done", "trace": "trace.json"})
-            (folder / "trace.json").write_bytes(SEEDS["trace"])
+            build.session(folder, window=WINDOW)
+            for seed in ("trace", "memory", "modules"):
+                (folder / f"{seed}.json").write_bytes(SEEDS[seed])
+            path.write_bytes(foreign)
         return load_profile(folder)
 
     return file(name, run)

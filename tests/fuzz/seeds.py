@@ -17,6 +17,14 @@ GPUS = (
         DeviceFacts(UUID[:-1] + "1", 1, "NVIDIA H100", "0000:01:00.0"), MigReading(True, (PART,))
     ),
 )
+WINDOW = {
+    "state": "done",
+    "trace": "trace.json",
+    "steps": 2,
+    "seconds": 0.1,
+    "modules": "modules.json",
+    "memory_history": "memory.json",
+}
 ARROW = {"cat": "fwdbwd", "name": "fwdbwd", "pid": 77, "tid": 77}
 SUMS = {"calls": 1, "self_ns": 10_000, "total_ns": 20_000, "output_bytes": 64}
 MODULES = {
@@ -149,7 +157,7 @@ def _seeds() -> dict[str, Any]:
         "memory": MEMORY,
         "worker": WORKER,
         "gpus": TIMELINE,
-        "session": {**build.BODY, "samples": WORKER["samples"]},
+        "session": {**build.BODY, "window": WINDOW, "samples": WORKER["samples"]},
         "session-alone": build.BODY,
     }
     written = texts | {name: json.dumps(one) for name, one in bodies.items()}

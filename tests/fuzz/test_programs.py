@@ -49,6 +49,14 @@ def test_whatever_an_interpreter_says_of_itself_is_taken_or_left_out(lines, nois
     assert answers.asking is None or isinstance(answers.asking, str)
 
 
+def test_half_a_character_in_an_answer_is_no_answer():
+    # Python's own reader lets it through, and no JSON could be written of it.
+    answers = Answers(
+        MARK + r'{"asking": "torch"}' + "\n" + MARK + r'{"python": {"version": "\ud800"}}'
+    )
+    assert (answers.asking, answers.values) == ("torch", {})
+
+
 def program(folder: Path, name: str, printed: bytes) -> Path:
     """A program that prints what lies beside it."""
     (folder / "printed").write_bytes(printed)

@@ -26,7 +26,7 @@ from gpudoctor.render.text import console
 from gpudoctor.tui.benches import kept_benches
 from gpudoctor.tui.screens.form import FormScreen
 from gpudoctor.tui.sessions import kept_profiles, progress
-from tests.fuzz.seeds import MEMORY, MODULES, STACKS, TIMELINE, TRACE, WORKER
+from tests.fuzz.seeds import MEMORY, MODULES, STACKS, TIMELINE, TRACE, WINDOW, WORKER
 from tests.fuzz.settled import altered, fuzz, json_values, mangled, settled
 from tests.profile import build
 from tests.profile.test_modules import arrow
@@ -85,7 +85,7 @@ def test_what_a_session_says_of_memory_gpus_and_workers_is_read_or_left_out(tmp_
 
 
 def test_a_whole_session_with_odd_files_is_reported_harmlessly_or_refused(tmp_path):
-    folder = build.session(tmp_path / "s", window={"state": "done", "trace": "trace.json"})
+    folder = build.session(tmp_path / "s", window=WINDOW)
     names = ("modules", "trace", "memory", "gpus", "worker-5")
 
     @fuzz(25)
@@ -101,6 +101,44 @@ def test_a_whole_session_with_odd_files_is_reported_harmlessly_or_refused(tmp_pa
             assert "\x07<script>" not in page
 
     run()
+
+
+HOSTILE = "</script><script>alert(1)</script>'\"&[red]{{7*7}}\x1b]0;x\x07"
+
+
+def poisoned(value, keep=()):
+    """`value` with every text replaced by one that means to run."""
+    if isinstance(value, dict):
+        return {key: one if key in keep else poisoned(one, keep) for key, one in value.items()}
+    if isinstance(value, list):
+        return [poisoned(one, keep) for one in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def test_names_of_modules_operators_files_and_gpus_run_nothing_in_the_reports(tmp_path):
+    samples = poisoned(WORKER["samples"])
+    folder = build.session(tmp_path / "s", window=WINDOW, samples=samples, cwd=HOSTILE)
+    kept = ("ph", "cat", "bp")
+    events = [one | {"name": HOSTILE} for one in TRACE["traceEvents"]]
+    bodies = {
+        "modules": poisoned(MODULES),
+        "trace": poisoned(TRACE | {"traceEvents": events}, kept),
+        "memory": MEMORY | {"sites": [[HOSTILE, 7, HOSTILE]]},
+        "gpus": poisoned(TIMELINE),
+        "worker-5": WORKER | {"samples": samples},
+    }
+    for name, one in bodies.items():
+        (folder / f"{name}.json").write_bytes(body(one))
+    profile = load_profile(folder)
+    assert profile.modules
+    assert profile.memory_history
+    assert profile.gpus
+    write_reports(profile, folder)
+    page = (folder / "report.html").read_text()
+    assert page.count("alert(1)") > 3
+    assert "<script>alert" not in page
+    assert "49" not in page.partition("{{7*7}}")[0][-20:]
+    assert "\x1b" not in page
 
 
 def test_stacks_of_functions_that_are_not_there_are_refused(tmp_path):
