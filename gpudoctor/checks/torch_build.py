@@ -239,7 +239,6 @@ def _ways_out(ctx: CheckContext, driver: str, least: str) -> list[str]:
         "cuda.library-missing",
         "visible.hides-all",
         "visible.duplicate",
-        "visible.foreign-syntax",
         "container.no-gpu",
         "container.lost-gpu",
         "driver.not-loaded",

@@ -113,6 +113,18 @@ def test_one_gpus_fault_does_not_explain_anothers():
     assert causes == {"GPU 1": ("a.heat",), "GPU 2": ()}
 
 
+def test_a_wrong_list_that_leaves_a_gpu_is_no_cause_of_having_none():
+    broken = healthy(
+        environ={"CUDA_VISIBLE_DEVICES": "0;1"},
+        probe=replace(
+            probe(torch=torch()), cuda=replace(probe().cuda, available=False, device_count=0)
+        ),
+    )
+    found = {one.id: one for one in run_checks(registered(), broken).findings}
+    assert "visible.foreign-syntax" in found
+    assert "visible.foreign-syntax" not in found["torch.unavailable"].caused_by
+
+
 def test_a_chain_of_causes_is_told_from_its_root():
     broken = healthy(
         environ={"CUDA_VISIBLE_DEVICES": "all"},
