@@ -36,7 +36,7 @@ def no_process(pid: int, root: Path = PROC, *, listed: bool = False) -> GpuDocto
     if listed:
         return GpuDoctorError(
             f"process {pid} has ended, and the driver lists it still",
-            cause="its memory stays while another process has its GPU files open",
+            cause="its memory can stay while another process has the GPU files open that it opened",
             hint="`gpudoctor orphans` names those that do.",
         )
     return GpuDoctorError(f"there is no process {pid}", hint="See `gpudoctor ps`.")
