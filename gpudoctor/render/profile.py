@@ -216,12 +216,16 @@ def _operators(profile: Profile) -> Iterator[RenderableType]:
     if window is None or not window.operators:
         return
     on_device = window.device is not None
-    yield title("Operators, by their own time")
+    yield title(f"Operators, by their own time in {_profiled(window)}")
     grid = table(("OPERATOR", "CALLS", "CPU") + (("GPU",) if on_device else ()))
     for one in window.operators[:_TOP]:
         device = (duration(one.self_device_seconds),) if on_device else ()
         grid.add_row(safe(one.name), count(one.calls), duration(one.self_cpu_seconds), *device)
     yield grid
+
+
+def _profiled(window: Window) -> str:
+    return "the profiled step" if window.steps == 1 else f"the {count(window.steps)} profiled steps"
 
 
 def _lines(profile: Profile) -> Iterator[RenderableType]:

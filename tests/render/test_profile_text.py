@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from gpudoctor.model.finding import Fix, Severity
+from gpudoctor.model.operators import OperatorTime
 from gpudoctor.model.profile import ProfileFinding
 from gpudoctor.render.profile import report, verdict
 from tests.profile.build import RUN, WINDOW, profile
@@ -22,9 +23,9 @@ FINDING = ProfileFinding(
 )
 
 
-def text(seen) -> str:
+def text(seen, folder=None) -> str:
     console = Console(width=200, markup=False, highlight=False, record=True, file=io.StringIO())
-    console.print(*report(seen), sep="\n")
+    console.print(*report(seen, folder), sep="\n")
     return console.export_text()
 
 
@@ -87,3 +88,19 @@ def test_a_step_without_the_profiler_is_named_only_where_it_is_known():
 
 def test_what_is_unknown_is_shown_as_a_dash():
     assert "exit code –" in text(profile(run=replace(RUN, exit_code=None)))
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [(1, "the profiled step"), (8, "the 8 profiled steps")]
+)
+def test_the_operators_times_say_over_how_many_steps_they_are(steps, words):
+    operator = OperatorTime("aten::mm", 3, 0.1, None)
+    seen = profile(window=replace(WINDOW, steps=steps, operators=(operator,)))
+    assert f"Operators, by their own time in {words}\n" in text(seen)
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_trace_is_named_only_where_there_is_one(tmp_path, traced):
+    if traced:
+        (tmp_path / "trace.json").write_text("{}")
+    assert ("trace.json" in text(profile(), tmp_path)) is traced
