@@ -45,11 +45,11 @@ Where one GPU or one reading fails, the others are shown; what is missing is `â€
 _APART = """
 ## One call, one disk, one clock
 
-`tests/faults/test_each_call.py` makes every function of the driver that a look uses answer each of 15 errors: the
-reading that fails is missing, no other value changes, and the other GPU stays as it was. `test_host.py` looks while
-the driver is reloaded, MIG is switched, processes come and go and the clock jumps back. Where a disk is full, the
-command says so and ends with 3; a reader that has gone (`| head -1`) is no error.
-## Commands that never ask the driver
+`tests/faults/test_each_call.py` makes every function of the driver that a look uses answer each of 15
+errors: the reading that fails is missing, no other value changes, and the other GPU stays as it was.
+`test_host.py` looks while the driver is reloaded, MIG is switched, processes come and go and the clock
+jumps back. Where a disk is full, the command says so and ends with 3; a reader that has gone (`| head
+-1`) is no error. ## Commands that never ask the driver
 
 They end the same with a driver and without one.
 
