@@ -188,7 +188,18 @@ def _nvlink(links: int, version: int, speed_mbps: int) -> dict[str, Value]:
 
 
 def _gpm() -> dict[str, Value]:
-    shares = {1: 50.0, 2: 82.0, 3: 41.0, 4: 9.0, 5: 33.0, 7: 33.0, 10: 52.0, 11: 0.0, 12: 12.0, 13: 4.0}
+    shares = {
+        1: 50.0,
+        2: 82.0,
+        3: 41.0,
+        4: 9.0,
+        5: 33.0,
+        7: 33.0,
+        10: 52.0,
+        11: 0.0,
+        12: 12.0,
+        13: 4.0,
+    }
     rates = {20: 1200.0, 21: 3400.0, 60: 90000.0, 61: 88000.0}
     return {"gpm.supported": 1} | {f"gpm.{n}": v for n, v in (shares | rates).items()}
 

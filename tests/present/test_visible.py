@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import shlex
 import subprocess
 
@@ -63,7 +64,7 @@ def test_an_ascii_line_goes_from_its_left_row_to_its_right_row_without_a_gap(pai
         assert rows[left][0][1] == 0 and rows[right][-1] == ("-", 0)
         inked = [{y for y in range(16) if rows[y][x][1] is not None} for x in range(width)]
         assert all(inked)
-        for before, after in zip(inked, inked[1:], strict=False):
+        for before, after in itertools.pairwise(inked):
             assert min(abs(a - b) for a in before for b in after) <= 1
     crossed = "".join(mark for row in ascii_wires(pairs, width, 16) for mark, _ in row)
     assert set(crossed) <= set("-/\\|x+ ")

@@ -154,8 +154,8 @@ def test_py_spy_blames_the_call_that_holds_the_interpreter_itself(tmp_path):
     assert (code, beside.why_not) == (0, None)
     line = seen.lines[0]
     assert line.source_line == f"{tmp_path}/main.py:6"
-    assert 1.0 < line.total_seconds < 1.8
-    assert json.loads((tmp_path / "out/session.json").read_text())["samples"]["samples"] > 80
+    assert 0.7 < line.total_seconds < 1.8
+    assert json.loads((tmp_path / "out/session.json").read_text())["samples"]["samples"] > 30
 
 
 @pytest.mark.integration
