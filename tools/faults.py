@@ -46,10 +46,12 @@ _APART = """
 ## One call, one disk, one clock
 
 `tests/faults/test_each_call.py` makes every function of the driver that a look uses answer each of 15
-errors: the reading that fails is missing, no other value changes, and the other GPU stays as it was.
+errors: no value becomes 0 that was not, the GPU keeps its name, and the other GPU stays as it was.
 `test_host.py` looks while the driver is reloaded, MIG is switched, processes come and go and the clock
-jumps back. Where a disk is full, the command says so and ends with 3; a reader that has gone (`| head
--1`) is no error. ## Commands that never ask the driver
+jumps back. Where a disk is full, the command says so and ends with 3; a reader that has gone (`head`) is
+no error.
+
+## Commands that never ask the driver
 
 They end the same with a driver and without one.
 
