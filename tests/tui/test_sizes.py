@@ -105,3 +105,15 @@ async def test_a_question_that_is_too_wide_for_the_terminal_is_wrapped_and_not_c
         app.push_screen(Sheet("Title", [line(" ".join(words))]))
         await until(pilot, lambda: "word0" in text(app))
         await until(pilot, lambda: all(word in text(app) for word in words))
+
+
+@pytest.mark.parametrize(("height", "rows"), [(24, 3), (40, 6)])
+async def test_the_graph_above_the_details_leaves_room_for_them_in_a_low_terminal(height, rows):
+    app = GpuDoctorApp(ScriptedFeed(DemoTimeline(AT).at(60)))
+    async with app.run_test(size=(80, height)) as pilot:
+        await begun(app, pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: "full height" in text(app))
+        shown = [row.strip() for row in lines(app)]
+        title = next(i for i, row in enumerate(shown) if "full height" in row)
+        assert shown.index("Process") - title - 2 == rows

@@ -21,6 +21,8 @@ from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.lines import Lines
 
 _GRAPH_ROWS = 6
+_GRAPH_ROWS_LOW = 3
+_LOW = 30
 _COLUMN_WIDTH = 72
 _NAME_WIDTH = 25
 
@@ -75,7 +77,9 @@ class FactsScreen(LiveScreen):
     def show_history(self, title: str, values: list[float | None]) -> None:
         """Show one graph above the facts; `values` are shares of 1."""
         width = max(10, self.size.width - 6)
-        lines = area(values, width, _GRAPH_ROWS, self.doctor.glyphs)
+        # In a low terminal the facts are what the screen was opened for.
+        rows = _GRAPH_ROWS_LOW if self.size.height < _LOW else _GRAPH_ROWS
+        lines = area(values, width, rows, self.doctor.glyphs)
         text = Text(f"\n{self.doctor.glyphs.text(title)}\n", "bold")
         text.append("\n".join(lines), "not bold")
         self.query_one("#history", Static).update(text)
