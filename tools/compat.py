@@ -21,13 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".compat"
 PYTHONS = ("3.11", "3.12", "3.13")
 FROM_TESTS = (
-    "hypothesis",
-    "numpy",
-    "pytest",
-    "pytest-asyncio",
-    "pytest-rerunfailures",
-    "pytest-timeout",
-)
+    "hypothesis", "numpy", "prometheus-client", "psutil", "pytest", "pytest-asyncio",
+    "pytest-rerunfailures", "pytest-textual-snapshot", "pytest-timeout", "pytest-xdist",
+)  # fmt: skip
 # The pictures are drawn by one release of Textual, the simulated library is tested with one binding, and
 # what makes the documentation and checks the dashboards belongs to no user's Python.
 LEFT_OUT = (
@@ -81,10 +77,10 @@ def run(place: Place) -> tuple[Place, int, str]:
     pins = oldest() if place.oldest else ["--constraint", str(ROOT / "constraints.txt")]
     steps = (
         [place.python, "-m", "venv", str(venv)],
-        [f"{bin_}/python", "-m", "pip", "install", "--quiet", "--editable", str(ROOT), *FROM_TESTS,
-         "pytest-textual-snapshot", "psutil", "prometheus-client", *pins],
-        [f"{bin_}/python", "-m", "pytest", "-q", "-m", "not integration", "--timeout", "300",
-         "--reruns", "1", *(f"--ignore={path}" for path in LEFT_OUT), *sys.argv[1:]],
+        [f"{bin_}/python", "-m", "pip", "install", "--quiet", "--editable", str(ROOT), *FROM_TESTS, *pins],
+        [f"{bin_}/python", "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile",
+         "-m", "not integration", "--timeout", "300", "--reruns", "1",
+         *(f"--ignore={path}" for path in LEFT_OUT), *sys.argv[1:]],
     )  # fmt: skip
     printed = ""
     for step in steps:

@@ -39,7 +39,7 @@ def test_a_child_without_the_gpu_is_not_in_the_plan(children):
     assert [one.pid for one in plan([launcher], None)] == [launcher]
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid()])
+@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid()], ids=("init", "we", "our parent"))
 def test_we_and_those_above_us_are_refused(pid):
     with pytest.raises(GpuDoctorError, match="not to be ended"):
         plan([pid], None)
