@@ -44,8 +44,9 @@ def test_thousands_of_samples_with_new_processes_leave_no_memory_behind():
             sizes.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    # A leak shows in every stretch; one that stands out is a table of the interpreter that was resized.
-    assert min(later - earlier for earlier, later in pairwise(sizes)) < 2_000, sizes
+    # A leak shows in every stretch, with tens of bytes for each of its 2,000 samples; what stands out in one
+    # is a table of the interpreter that was resized.
+    assert min(later - earlier for earlier, later in pairwise(sizes)) < 10_000, sizes
     assert ledger.view().totals.xids[uuid_of(0), 13].count == 9_000
     assert ledger.view().totals.collector_errors[uuid_of(0), "pcie"] == 9_000
 
