@@ -15,6 +15,8 @@ from gpudoctor.present.cells import Level
 from gpudoctor.present.facts import Fact
 
 _MOST_ABOVE = 8
+# A launcher's command may be a whole script (`bash -c …`): it must not push what follows off the page.
+_LONGEST_ABOVE = 120
 # Two ways of reading a start time agree to within a tick of the kernel's clock.
 _SAME_START_S = 1.0
 
@@ -32,8 +34,8 @@ def detail_facts(detail: ProcessDetail) -> Iterator[Fact]:
     if detail.origin.pid_in_container is not None:
         yield Fact("pid in its container", str(detail.origin.pid_in_container))
     for number, above in enumerate(detail.above[:_MOST_ABOVE]):
-        words = " ".join(above.command) or f"[{above.name}]"
-        yield Fact("" if number else "below", units.printable(f"{above.pid} {words}"))
+        words = units.printable(" ".join(above.command) or f"[{above.name}]")
+        yield Fact("" if number else "below", f"{above.pid} {_clipped(words)}")
     yield from _cuda(detail.cuda)
     yield Fact("Variables", heading=True)
     if detail.variables is None:
@@ -43,6 +45,10 @@ def detail_facts(detail: ProcessDetail) -> Iterator[Fact]:
         yield Fact("environment", "sets nothing that CUDA or torch reads", Level.DIM)
     for name, value in detail.variables.items():
         yield Fact(units.printable(name), units.printable(value) or '""')
+
+
+def _clipped(words: str) -> str:
+    return words if len(words) <= _LONGEST_ABOVE else f"{words[: _LONGEST_ABOVE - 1]}…"
 
 
 def _shown(value: str | None) -> str:

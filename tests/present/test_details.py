@@ -72,3 +72,10 @@ def test_what_was_recorded_of_this_very_process_is_told_and_of_an_earlier_one_wi
     assert facts[1].name == "GPU 0"
     assert "at most 30.0 GiB, SM 90% on average" in facts[1].value
     assert list(span_facts(row, (earlier,))) == []
+
+
+def test_a_parent_whose_command_is_a_whole_script_takes_one_clipped_line():
+    made = ProcessDetail(ORIGIN, (Above(60, "bash", ("bash", "-c", "echo hello\n" * 900)),))
+    told = values(made)["below"]
+    assert told.startswith("60 bash -c echo hello")
+    assert told.endswith("…") and len(told) <= len("60 ") + 120
