@@ -1,24 +1,27 @@
-"""The tables of commands and of the root's options. Imports nothing, so that --help stays fast."""
+"""The tables of commands and of the root's options.
+
+Imports nothing, so that --help stays fast: `typing`, for named tuples, costs more than printing the help.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
 
-
-class Command(NamedTuple):
+class Command:
     """`target` is "module:attribute" of a click command, imported only when the command is used."""
 
-    name: str
-    target: str
-    summary: str
+    __slots__ = ("name", "summary", "target")
+
+    def __init__(self, name: str, target: str, summary: str) -> None:
+        self.name, self.target, self.summary = name, target, summary
 
 
-class RootOption(NamedTuple):
+class RootOption:
     """An option before the command. Without a `metavar` it is a flag."""
 
-    name: str
-    metavar: str
-    summary: str
+    __slots__ = ("metavar", "name", "summary")
+
+    def __init__(self, name: str, metavar: str, summary: str) -> None:
+        self.name, self.metavar, self.summary = name, metavar, summary
 
 
 SUMMARY = "What is wrong with this GPU machine, in plain words, with the evidence and the fix."

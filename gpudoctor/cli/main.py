@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from gpudoctor.errors import ExitCode, GpuDoctorError
-
+# Imports stand where they are needed: `--version` and `--help` are answered before any of them, and
+# `typing`, `enum` and `signal` alone cost a third of what Python itself does to start.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from click import ClickException, Context
 
 # A disk, a quota or a limit of file sizes that is used up.
@@ -40,10 +39,11 @@ def _run(arguments: Sequence[str]) -> int:
     answer = _at_once(list(arguments))
     if answer is not None:
         sys.stdout.write(answer + "\n")
-        return ExitCode.OK
+        return 0
     import click
 
     from gpudoctor.cli.group import gpudoctor
+    from gpudoctor.errors import ExitCode, GpuDoctorError
 
     try:
         code = gpudoctor.main(args=list(arguments), prog_name="gpudoctor", standalone_mode=False)
@@ -91,6 +91,8 @@ def _fail(block: str, code: int) -> int:
 def _usage_block(error: object) -> str:
     import click
 
+    from gpudoctor.errors import GpuDoctorError
+
     assert isinstance(error, click.ClickException)
     path = _command(getattr(error, "ctx", None))
     hint = _hint(error, path)
@@ -121,11 +123,15 @@ def _hint(error: ClickException, path: str) -> str:
 
 def _closed_pipe() -> int:
     # The reader (head, less) has left: what it wanted it has.
+    import signal
+
     _write_no_more()
     return 128 + signal.SIGPIPE
 
 
 def _full(error: OSError) -> int:
+    from gpudoctor.errors import ExitCode, GpuDoctorError
+
     _write_no_more()
     where = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
     failure = GpuDoctorError(
@@ -138,6 +144,8 @@ def _full(error: OSError) -> int:
 
 
 def _write_no_more() -> None:
+    from contextlib import suppress
+
     # What still waits to be written at exit would raise again.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
