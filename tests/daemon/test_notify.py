@@ -1,14 +1,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,7 +20,8 @@ from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.finding import Severity
 from gpudoctor.model.snapshot import DeviceState, GpuEvent
 from tests.builders import AT, device, snapshot, uuid_of
-from tests.cli.serving import Served, serving
+from tests.cli.serving import serving
+from tests.daemon import alertmanager
 
 
 def change(number=0, severity=Severity.ERROR, **more):
@@ -304,50 +301,16 @@ def test_the_daemon_tells_findings_and_takes_another_url_on_sighup(receiver, tmp
 
 
 @pytest.mark.integration
+@pytest.mark.skipif(alertmanager.PROGRAM is None, reason="alertmanager is not installed")
 def test_a_real_alertmanager_takes_alerts_and_their_end(tmp_path):
-    program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-    if program is None:
-        pytest.skip("alertmanager is not installed")
-    (tmp_path / "am.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/"
-    process = subprocess.Popen(
-        [
-            program,
-            f"--config.file={tmp_path}/am.yml",
-            f"--storage.path={tmp_path}/data",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--cluster.listen-address=",
-        ],
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        running = Served(process, url)
-
-        def ready():
-            try:
-                return "OK" in running.get("-/ready")
-            except OSError:
-                return False
-
-        until(ready, 20)
-        settings = NotifySettings(url=f"{url}api/v2/alerts", format="alertmanager")
+    with alertmanager.running(tmp_path) as taking:
+        settings = NotifySettings(url=f"{taking.url}api/v2/alerts", format="alertmanager")
         hook = Webhook(settings, "node")
         at = time.time() - 5
         lost = silent(device(4, state=DeviceState.LOST, error="gone"), at)
         hook.deliver([lost, event(GpuEvent(at, uuid_of(4), "xid", 79), 4)])
-
-        def alerts():
-            with urllib.request.urlopen(f"{url}api/v2/alerts", timeout=5) as answer:
-                return {one["labels"]["alertname"]: one for one in json.load(answer)}
-
-        found = alerts()
+        found = taking.alerts()
         assert set(found) == {"GpuDoctorGpuSilent", "GpuDoctorGpuEvent"}
         assert found["GpuDoctorGpuSilent"]["annotations"]["summary"].endswith("is lost: gone")
         hook.deliver([silent(device(4), at + 1, ended=True)])
-        until(lambda: set(alerts()) == {"GpuDoctorGpuEvent"})
-    finally:
-        process.kill()
-        process.wait(10)
+        until(lambda: set(taking.alerts()) == {"GpuDoctorGpuEvent"})

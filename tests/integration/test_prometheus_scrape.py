@@ -111,7 +111,9 @@ def runs_served(folder):
 def started(folder, targets, node):
     """Prometheus with our rules; the caller ends it."""
     hosts = [target.removeprefix("http://").rstrip("/") for target in targets]
-    config = f"""
+    return begun(
+        folder,
+        f"""
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 rule_files: [{ROOT}/grafana/alerts/gpudoctor.yml]
 scrape_configs:
@@ -119,7 +121,12 @@ scrape_configs:
     static_configs: [{{targets: {json.dumps(hosts)}}}]
   - job_name: node
     static_configs: [{{targets: ["{node}"]}}]
-"""
+""",
+    )
+
+
+def begun(folder, config):
+    """Prometheus with this configuration; the caller ends it."""
     (folder / "prometheus.yml").write_text(config)
     port = free_port()
     with (folder / "log").open("wb") as log:
