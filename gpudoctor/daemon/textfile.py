@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from gpudoctor.daemon.ledger import Ledger
+from gpudoctor.fileio import replace_file
 from gpudoctor.render.metrics.view import View
 from gpudoctor.render.prometheus import exposition
 
@@ -22,7 +23,6 @@ class Textfile:
 
     def __init__(self, path: Path, ledger: Ledger) -> None:
         self._path = path
-        self._scratch = path.with_name(f".{path.name}.part")
         self._ledger = ledger
         self._stop = threading.Event()
         self._failed = False
@@ -45,9 +45,8 @@ class Textfile:
         Raises:
             OSError: it cannot be written.
         """
-        self._scratch.write_bytes(self._ledger.body("textfile", False, self._body))
-        self._scratch.chmod(0o644)
-        self._scratch.replace(self._path)
+        # node_exporter runs as a user of its own.
+        replace_file(self._path, self._ledger.body("textfile", False, self._body), mode=0o644)
 
     def _body(self, view: View) -> bytes:
         # node_exporter has metrics of these names itself, and a second one of each is an error to it.

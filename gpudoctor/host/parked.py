@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from gpudoctor.fileio import replace_file
 from gpudoctor.host.proc_files import read_stat, read_text
 from gpudoctor.model.decoding import decoder
 from gpudoctor.model.parked import Parked
@@ -50,21 +51,13 @@ def write(record: Parked, folder: Path | None = None) -> Path:
     place = state_folder() / "parked" if folder is None else folder
     place.mkdir(parents=True, exist_ok=True)
     target = place / _name(record)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with scratch.open("wb") as file:
-            file.write(msgspec.json.encode(record))
-            file.flush()
-            os.fsync(file.fileno())
-        if place.is_relative_to(SHARED):
-            # Whatever root's umask is: this folder exists for others to read.
-            for shared in (SHARED, place):
-                shared.chmod(0o755)
-            scratch.chmod(0o644)
-        scratch.replace(target)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+    mode = None
+    if place.is_relative_to(SHARED):
+        # Whatever root's umask is: this folder exists for others to read.
+        for shared in (SHARED, place):
+            shared.chmod(0o755)
+        mode = 0o644
+    replace_file(target, msgspec.json.encode(record), mode=mode, sync=True)
     return target
 
 

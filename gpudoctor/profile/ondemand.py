@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.fileio import replace_file
 from gpudoctor.profile import kineto, pyspy
 from gpudoctor.profile.reach import Reach, children, reach, runs
 from gpudoctor.profile.session import (
@@ -268,10 +269,7 @@ def _session(way: Reach, found: _Watch, started_at: float, wall: float) -> Sessi
 def _write(session: Session, folder: Path) -> None:
     path = folder / "session.json"
     try:
-        # As everywhere: what has this name is replaced, and a link not followed.
-        path.unlink(missing_ok=True)
-        with path.open("xb") as file:
-            file.write(msgspec.json.encode(session))
+        replace_file(path, msgspec.json.encode(session))
     except OSError as error:
         raise GpuDoctorError(f"{path} cannot be written", cause=error.strerror) from error
 

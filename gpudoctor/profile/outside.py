@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.fileio import replace_file
 from gpudoctor.model.codec import decode
 from gpudoctor.profile import pyspy
 from gpudoctor.profile.reach import search_path, why_no_stacks
@@ -288,13 +289,7 @@ def _from_worker_loop(frames: Sequence[_Frame], row: Sequence[int]) -> tuple[int
 
 
 def _write(path: Path, body: Session | WorkerSeen) -> None:
-    part = path.with_suffix(".part")
     try:
-        # A folder that somebody handed over may hold a link of this name, to be written through.
-        part.unlink(missing_ok=True)
-        with part.open("xb") as file:
-            file.write(msgspec.json.encode(body))
-        part.replace(path)
+        replace_file(path, msgspec.json.encode(body))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise GpuDoctorError(f"{path} cannot be written", cause=error.strerror) from error

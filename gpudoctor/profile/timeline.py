@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.fileio import replace_file
 from gpudoctor.host.proc_files import read_stat
 from gpudoctor.model.codec import decode
 from gpudoctor.model.profile import GpuUse
@@ -105,7 +106,7 @@ class GpuWatch:
             return
         gpus = sorted(self._seen.values(), key=lambda gpu: gpu.index)
         with contextlib.suppress(OSError):
-            (folder / FILE).write_bytes(msgspec.json.encode(Timeline(self._interval, gpus)))
+            replace_file(folder / FILE, msgspec.json.encode(Timeline(self._interval, gpus)))
 
 
 def _point(device: Device, at: float) -> Point:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.fileio import replace_file
 from gpudoctor.profile.launcher import RUNNER, Collect, Program, run
 
 _MODULES = ("torch.distributed.run", "torch.distributed.launch")
@@ -77,10 +78,7 @@ def launch_ranks(
     )
     try:
         # It will be executed: what an earlier run or somebody else left under its name must not be used.
-        wrapper.unlink(missing_ok=True)
-        with wrapper.open("x", encoding="utf-8") as file:
-            file.write(text)
-        wrapper.chmod(0o700)
+        replace_file(wrapper, os.fsencode(text), mode=0o700)
     except OSError as error:
         raise GpuDoctorError(f"{folder} cannot be written", cause=error.strerror) from error
     return run(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.fileio import replace_file
 from gpudoctor.model.bench import BenchReport
 from gpudoctor.model.profile import Profile
 from gpudoctor.render.metrics.runs import BENCH, PROFILE, Benched
@@ -53,14 +54,9 @@ def write_bench(path: Path, report: BenchReport, at: float) -> None:
 
 
 def _write(path: Path, metrics: Iterable[Metric]) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with scratch.open("xb") as file:
-            file.write(exposition(View(), metrics=metrics))
         # node_exporter runs as a user of its own.
-        scratch.chmod(0o644)
-        scratch.replace(path)
+        replace_file(path, exposition(View(), metrics=metrics), mode=0o644)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         cause = error.strerror or str(error)
         raise GpuDoctorError(f"{path} cannot be written", cause=cause, hint=_HINT) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.fileio import replace_file
 from gpudoctor.model.codec import envelope, to_builtins
 from gpudoctor.model.profile import Profile
 from gpudoctor.profile.exports import collapsed, speedscope
@@ -27,8 +28,8 @@ def write_reports(profile: Profile, folder: Path, rank: int | None = None) -> No
     samples = session.samples
     worker = Path(profile.run.program[0]).stem if profile.run.program else ""
     try:
-        _write(folder / "profile.json", envelope("gpudoctor.profile/1", to_builtins(profile)))
-        _write(
+        replace_file(folder / "profile.json", envelope("gpudoctor.profile/1", to_builtins(profile)))
+        replace_file(
             folder / "report.html",
             html(profile, samples, read_timeline(folder)).encode("utf-8", "replace"),
         )
@@ -43,13 +44,6 @@ def write_reports(profile: Profile, folder: Path, rank: int | None = None) -> No
 
 
 def _write_stacks(profile: Profile, folder: Path, samples: SamplesSeen) -> None:
-    _write(folder / "stacks.collapsed", collapsed(samples).encode("utf-8", "replace"))
+    replace_file(folder / "stacks.collapsed", collapsed(samples).encode("utf-8", "replace"))
     name = " ".join(profile.run.program)
-    _write(folder / "stacks.speedscope.json", msgspec.json.encode(speedscope(samples, name)))
-
-
-def _write(path: Path, data: bytes) -> None:
-    # A folder that somebody handed over may hold a link of this name, to be written through.
-    path.unlink(missing_ok=True)
-    with path.open("xb") as file:
-        file.write(data)
+    replace_file(folder / "stacks.speedscope.json", msgspec.json.encode(speedscope(samples, name)))

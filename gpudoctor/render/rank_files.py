@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.fileio import replace_file
 from gpudoctor.model.codec import envelope, to_builtins
 from gpudoctor.model.ranks import RanksProfile
 from gpudoctor.render.profile_files import write_reports
@@ -25,9 +26,6 @@ def write_rank_reports(seen: RanksProfile, folder: Path) -> None:
     }
     try:
         for name, body in bodies.items():
-            # A link of this name, in a folder that somebody handed over, must not be written through.
-            (folder / name).unlink(missing_ok=True)
-            with (folder / name).open("xb") as file:
-                file.write(body)
+            replace_file(folder / name, body)
     except OSError as error:
         raise GpuDoctorError(f"{folder} cannot be written", cause=error.strerror) from error

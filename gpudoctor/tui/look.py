@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,7 @@ import platformdirs
 from textual.theme import BUILTIN_THEMES
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.fileio import replace_file
 from gpudoctor.present import processes
 from gpudoctor.tui.history import WINDOWS
 from gpudoctor.tui.themes import NAMES
@@ -104,19 +104,9 @@ def save(path: Path, look: Look) -> None:
         GpuDoctorError: it cannot be written.
     """
     text = json.dumps({"version": _VERSION, **asdict(look)}, indent=1) + "\n"
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        descriptor = os.open(draft, flags, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            draft.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                draft.unlink()
-            raise
+        replace_file(path, text.encode(), mode=0o600)
     except OSError as error:
         raise GpuDoctorError(
             f"how the screen was left cannot be kept in {path}",

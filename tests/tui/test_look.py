@@ -74,13 +74,14 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_a_way_out(file):
     assert "tui.remember" in caught.value.hint
 
 
-def test_a_link_in_place_of_the_draft_is_not_followed(file, tmp_path):
+def test_a_link_in_place_of_the_file_is_replaced_and_not_written_through(file, tmp_path):
     file.parent.mkdir()
     target = tmp_path / "target"
-    file.with_name(f"ui.json.{os.getpid()}").symlink_to(target)
-    with pytest.raises(GpuDoctorError):
-        save(file, Look())
+    file.symlink_to(target)
+    save(file, CHANGED)
     assert not target.exists()
+    assert load(file) == (CHANGED, "")
+    assert file.lstat().st_mode & 0o777 == 0o600
 
 
 async def left(app, *keys):
