@@ -154,14 +154,19 @@ class Life:
 
     def attach(self) -> None:
         """Two front ends at once, as terminal UIs do it; each leaves when it has seen enough."""
-        feeds = [AttachedFeed(Client(self.path), self.no_driver, interval_s=0.1) for _ in range(2)]
+        client = Client(self.path)
+        first = client.snapshot(oldest_s=60.0)
+        feeds = [
+            AttachedFeed(self.no_driver, lambda: None, found=(client, first), interval_s=0.1)
+            for _ in range(2)
+        ]
         seen: list[float] = []
         for feed in feeds:
             feed.subscribe(lambda snapshot: seen.append(snapshot.monotonic))
             feed.start()
         self.until(lambda: len(seen) >= 6)
         for feed in feeds:
-            if not feed.daemon:
+            if feed.client is None:
                 raise RuntimeError("a front end could not use the daemon")
             feed.stop()
         self.attached += len(feeds)

@@ -25,12 +25,21 @@ no_daemon = click.option(
 )
 
 
+def _complain(why: str) -> None:
+    click.echo(why, err=True)
+
+
 def attach(
-    oldest_s: float = _OLDEST_S, pace_s: float | None = None, *, current: bool = True
+    oldest_s: float = _OLDEST_S,
+    pace_s: float | None = None,
+    *,
+    current: bool = True,
+    say: Callable[[str], None] = _complain,
 ) -> tuple[Client, Snapshot] | None:
     """A daemon that can be used, with its latest look; None where there is none.
 
-    With `current` the look is of no use where one of its processes has ended since.
+    With `current` the look is of no use where one of its processes has ended since. `say` hears why a
+    daemon that is there is not used.
     """
     for path in places():
         # Most machines have none: nothing more is imported for them.
@@ -46,7 +55,7 @@ def attach(
         except NotForUsError:
             continue
         except NoAnswerError as error:
-            click.echo(f"The daemon at {path} is not used: {error}.", err=True)
+            say(f"The daemon at {path} is not used: {error}.")
     return None
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpudoctor.cli.past import UiPast
 from gpudoctor.cli.sources import Machine, open_machine
 from gpudoctor.config import Settings
 from gpudoctor.sampling.sampler import Sampler
 
 if TYPE_CHECKING:
-    from gpudoctor.daemon.attached import AttachedFeed
+    from gpudoctor.daemon.attached import AttachedFeed, Found
     from gpudoctor.tui.feed import Past
+
+_LOG = logging.getLogger(__name__)
 
 # About what the screen takes to be imported; a GPU that is slower is shown as soon as it answers.
 _FIRST_FRAME_S = 0.3
@@ -42,36 +47,44 @@ def sampler_of(machine: Machine, settings: Settings) -> Sampler:
     )
 
 
-def direct(machine: Machine, sampler: Sampler) -> Source:
-    """The driver itself, with what a recorder wrote where this user may read it."""
+def played(machine: Machine, settings: Settings) -> Source:
+    """This machine alone, whatever daemon runs: a recording, the scripted one, or as was asked for."""
+    sampler = sampler_of(machine, settings)
+    if machine.nvml.source != "nvml":
+        return Source(sampler, machine.nvml.source)
+    return Source(sampler, "nvml", UiPast(lambda: None, _recordings))
+
+
+def followed(stack: ExitStack, settings: Settings, machine: Machine | None = None) -> Source | None:
+    """A daemon that runs, or comes to run later; without one the driver itself.
+
+    With `machine`, which is the opened driver, no daemon is looked for at once. Without it None is
+    given where no daemon can be used.
+    """
+    from gpudoctor.cli.attach import attach
+    from gpudoctor.daemon.attached import AttachedFeed, oldest
+
+    every = settings.sampling.interval_seconds
+    found = None if machine else attach(oldest(every), every, current=False)
+    if machine is None and found is None:
+        return None
+    ready = [machine] if machine else []
+
+    def open_direct() -> Sampler:
+        # A sampler that ends closes what it was opened on.
+        return sampler_of(ready.pop() if ready else stack.enter_context(open_machine()), settings)
+
+    def seek() -> Found | None:
+        return attach(oldest(every), current=False, say=_LOG.debug)
+
+    feed = AttachedFeed(open_direct, seek, found=found, interval_s=every)
+    past = UiPast(lambda: feed.client, _recordings)
+    return Source(feed, "nvml", past, lambda: feed.client is not None)
+
+
+def _recordings() -> Path | None:
+    """What a recorder wrote, where this user may read it."""
     from gpudoctor.cli.history import found
 
     path = found()
-    if machine.nvml.source != "nvml" or not os.access(path, os.R_OK):
-        return Source(sampler, machine.nvml.source)
-    from gpudoctor.cli.past import FilePast
-
-    return Source(sampler, "nvml", FilePast(path))
-
-
-def attached(stack: ExitStack, settings: Settings) -> Source | None:
-    """A running daemon, and while it is gone the driver itself; None where no daemon can be used."""
-    from gpudoctor.cli.attach import attach
-
-    every = settings.sampling.interval_seconds
-    answered = attach(pace_s=every, current=False)
-    if answered is None:
-        return None
-    from gpudoctor.cli.past import DaemonPast
-    from gpudoctor.daemon.attached import AttachedFeed
-
-    client, first = answered
-    opened: list[Machine] = []
-
-    def open_direct() -> Sampler:
-        if not opened:
-            opened.append(stack.enter_context(open_machine()))
-        return sampler_of(opened[0], settings)
-
-    feed = AttachedFeed(client, open_direct, first=first, interval_s=every)
-    return Source(feed, "nvml", DaemonPast(client), lambda: feed.daemon)
+    return path if os.access(path, os.R_OK) else None

@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpudoctor.errors import GpuDoctorError
-from gpudoctor.history.values import History
 
 if TYPE_CHECKING:
     from gpudoctor.daemon.client import Client
+    from gpudoctor.history.values import History
 
 # Of all GPUs together; a graph has no room for more.
 _MOST_POINTS = 16_000
 
 
-class DaemonPast:
-    """Asks a daemon."""
+class UiPast:
+    """Asks the daemon that is used now; without one, reads the recorder's file.
 
-    def __init__(self, client: Client) -> None:
+    The file may be of a daemon that this user cannot ask. Both are looked for anew at each question.
+    """
+
+    def __init__(
+        self, client: Callable[[], Client | None], recordings: Callable[[], Path | None]
+    ) -> None:
         self._client = client
+        self._recordings = recordings
 
     def read(self, since: float, until: float) -> History | None:
-        """The recordings of that time; None where the daemon has none."""
-        from gpudoctor.daemon.client import NoAnswerError
+        """The recordings of that time; None where there are none."""
+        client = self._client()
+        return self._read_file(since, until) if client is None else _asked(client, since, until)
 
-        try:
-            return self._client.history(since, until)
-        except NoAnswerError:
+    def _read_file(self, since: float, until: float) -> History | None:
+        path = self._recordings()
+        if path is None:
             return None
-
-
-class FilePast:
-    """Reads the recorder's file, which may be of a daemon that this user cannot ask."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def read(self, since: float, until: float) -> History | None:
-        """The recordings of that time; None where the file cannot be read, or tells of a made-up machine."""
         from gpudoctor.history.reader import read_history
 
         try:
-            found = read_history(self._path, since=since, until=until, most=_MOST_POINTS)
+            found = read_history(path, since=since, until=until, most=_MOST_POINTS)
         except GpuDoctorError:
             return None
+        # A made-up machine's past is not this one's.
         return None if found.simulated or "replay" in found.sources else found
+
+
+def _asked(client: Client, since: float, until: float) -> History | None:
+    from gpudoctor.daemon.client import NoAnswerError
+
+    try:
+        return client.history(since, until)
+    except NoAnswerError:
+        return None

@@ -14,7 +14,7 @@ import click
 
 from gpudoctor import config as settings_file
 from gpudoctor.cli.attach import attach, say_whose
-from gpudoctor.cli.feeds import Source, attached, direct, sampler_of
+from gpudoctor.cli.feeds import Source, followed, played, sampler_of
 from gpudoctor.cli.painting import in_browser, kept, paint, paint_on_stdout
 from gpudoctor.cli.sources import Machine, open_machine
 from gpudoctor.config import Settings
@@ -60,19 +60,27 @@ def top(
     plain = ascii_only or not (browser or speaks_unicode(sys.stdout.encoding))
     live = not once and (browser or (sys.stdout.isatty() and sys.stdin.isatty()))
     with ExitStack() as stack:
-        if not (demo or replay or no_daemon):
-            if not live and (seen := attach()) is not None:
-                client, snapshot = seen
-                say_whose(client.path, snapshot)
-                return _print(snapshot, glyphs(plain))
-            daemon = attached(stack, settings) if live else None
-            if daemon is not None:
-                return _live(daemon, settings, plain, read_only)
-        machine = _machine(stack, demo, replay)
-        sampler = sampler_of(machine, settings)
-        if not live:
-            return _print(_look(sampler), glyphs(plain))
-        return _live(direct(machine, sampler), settings, plain, read_only)
+        alone = bool(demo or replay or no_daemon)
+        if live:
+            source = _source(stack, settings, alone, demo, replay)
+            return _live(source, settings, plain, read_only)
+        if not alone and (seen := attach()) is not None:
+            client, snapshot = seen
+            say_whose(client.path, snapshot)
+            return _print(snapshot, glyphs(plain))
+        sampler = sampler_of(_machine(stack, demo, replay), settings)
+        return _print(_look(sampler), glyphs(plain))
+
+
+def _source(
+    stack: ExitStack, settings: Settings, alone: bool, demo: bool, replay: str | None
+) -> Source:
+    """A daemon that runs or may come to run, unless the machine is to be asked alone."""
+    if not alone and (daemon := followed(stack, settings)) is not None:
+        return daemon
+    machine = _machine(stack, demo, replay)
+    later = None if alone or machine.nvml.source != "nvml" else followed(stack, settings, machine)
+    return later or played(machine, settings)
 
 
 def _machine(stack: ExitStack, demo: bool, replay: str | None) -> Machine:

@@ -1,4 +1,4 @@
-"""Snapshots from a running daemon for a front end that stays open; from the driver while it is gone."""
+"""Snapshots from a running daemon for a front end that stays open; from the driver while there is none."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gpudoctor.model.snapshot import DeviceState, Snapshot
 from gpudoctor.sampling.sampler import Sampler
 
 Reader = Callable[[Snapshot], None]
+Found = tuple[Client, Snapshot]
 _LOG = logging.getLogger(__name__)
 # One answer may come late while the daemon writes or is stopped for a moment; two say that it is gone.
 _TRIES = 2
@@ -34,27 +35,30 @@ def oldest(interval_s: float) -> float:
 
 
 class AttachedFeed:
-    """Publishes what the daemon behind `client` sees, every `interval_s` seconds, as a Sampler does.
+    """Publishes what a daemon sees, every `interval_s` seconds, as a Sampler does.
 
-    While the daemon is gone, hangs or lies, `open_direct` gives a Sampler, which publishes until the
-    daemon can be used again; that is tried every `back_s` seconds. `daemon` says whether it is used.
+    `found` is a daemon with its look. Without one, and while it is gone, hangs or lies, `open_direct`
+    gives a Sampler, which publishes until `seek` finds a daemon; that is tried every `back_s` (5) seconds.
+    `client` is the daemon that is used, None while it is the Sampler.
     """
 
     def __init__(
         self,
-        client: Client,
         open_direct: Callable[[], Sampler],
+        seek: Callable[[], Found | None],
         *,
-        first: Snapshot | None = None,
+        found: Found | None = None,
         interval_s: float = 1.0,
-        back_s: float = _BACK_S,
+        back_s: float | None = None,
     ) -> None:
-        self.latest = first
-        self.daemon = True
-        self._client = client
+        self.client: Client | None = None
+        self.latest: Snapshot | None = None
+        if found is not None:
+            self.client, self.latest = found
+        self._seek = seek
         self._open_direct = open_direct
         self._interval_s = interval_s
-        self._back_s = back_s
+        self._back_s = _BACK_S if back_s is None else back_s
         self._readers: dict[int, Reader] = {}
         self._next = 0
         self._lock = threading.Lock()
@@ -90,19 +94,20 @@ class AttachedFeed:
         back_s = self._back_s
         while not self._stop.is_set():
             begun = time.monotonic()
-            self._follow()
+            if self.client is not None:
+                self._follow(self.client)
             steady = time.monotonic() - begun > _MOST_BACK_S
             back_s = self._back_s if steady else back_s
             self._go_direct(back_s)
             back_s = min(2 * back_s, _MOST_BACK_S)
 
-    def _follow(self) -> None:
+    def _follow(self, client: Client) -> None:
         """Publish what the daemon sees until it is gone."""
         failed = 0
         while not self._stop.is_set():
             begun = time.monotonic()
             try:
-                self._take(self._ask())
+                self._take(self._ask(client))
                 failed = 0
             except NoAnswerError as error:
                 failed += 1
@@ -111,9 +116,9 @@ class AttachedFeed:
                     return
             self._stop.wait(max(0.05, self._interval_s - (time.monotonic() - begun)))
 
-    def _ask(self) -> Snapshot:
+    def _ask(self, client: Client) -> Snapshot:
         limit = oldest(self._interval_s)
-        return as_we_see(self._client.snapshot(oldest_s=limit, pace_s=self._interval_s))
+        return as_we_see(client.snapshot(oldest_s=limit, pace_s=self._interval_s))
 
     def _take(self, seen: Snapshot) -> None:
         if self.latest is None or seen.monotonic > self.latest.monotonic:
@@ -131,23 +136,22 @@ class AttachedFeed:
                 _LOG.exception("a reader of snapshots failed")
 
     def _go_direct(self, back_s: float) -> None:
-        """Let a Sampler publish until the daemon is back; it is asked every `back_s` seconds."""
-        self.daemon = False
+        """Let a Sampler publish until there is a daemon; it is looked for every `back_s` seconds."""
+        self.client = None
         sampler: Sampler | None = None
         while not self._stop.is_set():
             sampler = sampler or self._opened()
             if self._stop.wait(_RETRY_S if sampler is None else back_s):
                 return
-            try:
-                seen = self._ask()
-            except NoAnswerError:
+            found = self._seek()
+            if found is None:
                 continue
             with self._lock:
                 self._sampler = None
             if sampler is not None:
                 sampler.stop()
-            _LOG.info("the daemon is used again")
-            self.daemon = True
+            self.client, seen = found
+            _LOG.info("the daemon at %s is used", self.client.path)
             self._take(seen)
             return
 

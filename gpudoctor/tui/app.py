@@ -79,6 +79,7 @@ class GpuDoctorApp(BaseApp):
         self._fleet = fleet
         self.past = past
         self._attached = attached
+        self._was_attached = False
         self._recorded = False
         self.errands = Errands()
         self._parked: ParkedRows = ()
@@ -97,6 +98,10 @@ class GpuDoctorApp(BaseApp):
         if self._watch is not None:
             self._watch.subscribe(self._judged)
             self._take(self._watch, self._watch.latest)
+        self._was_attached = self._attached()
+        self._ask_for_past()
+
+    def _ask_for_past(self) -> None:
         past = self.past
         if past is not None:
             apart(self, partial(recorded, past), self._remember)
@@ -128,6 +133,7 @@ class GpuDoctorApp(BaseApp):
         if snapshot is None:
             return
         self.history.add(snapshot)
+        self._notice_source()
         if not self.paused:
             self.snapshot = with_parked(snapshot, self._parked)
             self._show()
@@ -135,6 +141,18 @@ class GpuDoctorApp(BaseApp):
         if snapshot.source == "nvml" and not self._asking_for_parked:
             self._asking_for_parked = True
             apart(self, parked_rows, self._parked_known)
+
+    def _notice_source(self) -> None:
+        """Say that a daemon is used from now on, with what it recorded, or that it is gone."""
+        attached = self._attached()
+        if attached == self._was_attached:
+            return
+        self._was_attached = attached
+        if attached:
+            self.notify("A daemon runs here now: what is shown comes from it.")
+            self._ask_for_past()
+        else:
+            self.notify("The daemon is gone: the driver itself is asked.", severity="warning")
 
     def _parked_known(self, came: ParkedRows | GpuDoctorError) -> None:
         self._asking_for_parked = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ class Daemon:
     def __init__(self) -> None:
         self.next = snapshot(monotonic=1.0)
         self.gone = False
+        self.path = Path("/run/made-up.sock")
         self.asked: list[tuple[float, float | None]] = []
 
     def snapshot(self, *, oldest_s, pace_s=None):
@@ -27,6 +29,13 @@ class Daemon:
         if self.gone:
             raise NoAnswerError("it hangs")
         return self.next
+
+    def sought(self):
+        """What one finds who looks for a daemon."""
+        try:
+            return self, self.snapshot(oldest_s=8.0)
+        except NoAnswerError:
+            return None
 
 
 class Direct:
@@ -58,8 +67,9 @@ def daemon():
     return Daemon()
 
 
-def feed_of(daemon, open_direct, **more):
-    return AttachedFeed(daemon, open_direct, interval_s=0.05, **more)
+def feed_of(daemon, open_direct, first=None, **more):
+    found = (daemon, first or snapshot(monotonic=0.5))
+    return AttachedFeed(open_direct, daemon.sought, found=found, interval_s=0.05, **more)
 
 
 def test_each_look_of_the_daemon_is_published_once(daemon):
@@ -71,7 +81,7 @@ def test_each_look_of_the_daemon_is_published_once(daemon):
     daemon.next = snapshot(monotonic=2.0)
     until(lambda: seen == [1.0, 2.0])
     feed.stop()
-    assert feed.daemon
+    assert feed.client is daemon
     assert daemon.asked[0] == (oldest(0.05), 0.05)
 
 
@@ -102,7 +112,7 @@ def test_one_answer_that_fails_is_forgiven_and_two_lead_to_the_driver(daemon):
     before = len(daemon.asked)
     until(lambda: direct.running)
     assert len(daemon.asked) - before == 2
-    assert not feed.daemon
+    assert feed.client is None
     direct.readers[0](snapshot(monotonic=9.0))
     assert feed.latest.monotonic == 9.0
     assert seen[-1].monotonic == 9.0
@@ -157,14 +167,14 @@ def test_a_daemon_that_is_back_is_used_again_and_the_driver_is_let_go(daemon):
     feed.subscribe(lambda look: seen.append(look.monotonic))
     feed.start()
     for turn in (1, 2):
-        until(lambda: feed.daemon)
+        until(lambda: feed.client)
         daemon.gone = True
         until(lambda turn=turn: len(opened) == turn and opened[-1].running)
-        assert not feed.daemon
+        assert feed.client is None
         daemon.next = snapshot(monotonic=10.0 * turn)
         daemon.gone = False
         until(lambda turn=turn: 10.0 * turn in seen)
-        assert feed.daemon
+        assert feed.client is daemon
         assert not opened[-1].running
         # Its last look, which came late, is not shown after those of the daemon.
         opened[-1].readers[0](snapshot(monotonic=5.0))
@@ -182,7 +192,7 @@ def test_a_daemon_that_comes_and_goes_is_asked_ever_more_seldom(daemon):
         daemon.gone = True
         until(lambda turn=turn: len(direct) == turn)
         daemon.gone = False
-        until(lambda: feed.daemon)
+        until(lambda: feed.client)
         lasted.append(time.monotonic() - direct[-1])
     feed.stop()
     assert lasted[2] > 0.19
@@ -198,8 +208,26 @@ def test_a_daemon_is_used_again_where_the_driver_never_answered(daemon, monkeypa
     daemon.gone = True
     feed = feed_of(daemon, no_driver, first=snapshot(device(0), monotonic=1.0))
     feed.start()
-    until(lambda: not feed.daemon)
+    until(lambda: feed.client is None)
     daemon.next = snapshot(device(0), monotonic=time.monotonic() + 60)
     daemon.gone = False
-    until(lambda: feed.daemon and feed.latest.devices[0].state is DeviceState.OK)
+    until(lambda: feed.client and feed.latest.devices[0].state is DeviceState.OK)
+    feed.stop()
+
+
+def test_a_daemon_that_starts_after_the_front_end_is_used_from_then_on(daemon):
+    direct = Direct()
+    daemon.gone = True
+    feed = AttachedFeed(lambda: direct, daemon.sought, interval_s=0.05, back_s=0.02)
+    seen = []
+    feed.subscribe(lambda look: seen.append(look.monotonic))
+    feed.start()
+    until(lambda: direct.running)
+    assert (feed.client, feed.latest) == (None, None)
+    direct.readers[0](snapshot(monotonic=5.0))
+    daemon.next = snapshot(monotonic=6.0)
+    daemon.gone = False
+    until(lambda: seen == [5.0, 6.0])
+    assert feed.client is daemon
+    assert not direct.running
     feed.stop()

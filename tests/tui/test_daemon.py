@@ -1,0 +1,65 @@
+"""A screen, and a daemon that comes and goes: the programs themselves, on the simulated driver."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import ExitStack
+
+import pytest
+
+from gpudoctor.cli.feeds import followed
+from gpudoctor.cli.sources import open_machine
+from gpudoctor.config import load
+from gpudoctor.tui.app import GpuDoctorApp
+from tests.cli.serving import serving
+from tests.tui.screen import lines, until
+from tests.tui.test_acts import finished
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def _at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPUDOCTOR_SOCKET", str(tmp_path / "gpudoctor.sock"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr("gpudoctor.daemon.attached._BACK_S", 0.1)
+
+
+@contextlib.contextmanager
+def screen():
+    """The application as `gpudoctor` puts it together where no daemon runs yet."""
+    with ExitStack() as stack:
+        settings = load(None)
+        assert followed(stack, settings) is None
+        source = followed(stack, settings, stack.enter_context(open_machine()))
+        source.feed.start()
+        stack.callback(source.feed.stop)
+        yield GpuDoctorApp(source.feed, past=source.past, attached=source.attached)
+
+
+async def test_a_daemon_that_starts_later_is_used_until_it_is_gone_and_again_when_it_is_back(
+    nvml_sim,
+):
+    with screen() as app:
+        async with app.run_test(size=(120, 40), notifications=True) as pilot:
+            await finished(pilot, "H100")
+            assert "via daemon" not in lines(app)[0]
+            for _ in range(2):
+                with serving("--interval", "0.3", root=(), env=nvml_sim.env):
+                    await finished(pilot, "via daemon")
+                    await finished(pilot, "what is shown comes from it")
+                    seen = app.newest()
+                    await _moved_on(pilot, app, seen)
+                await finished(pilot, "The daemon is gone")
+                await until(pilot, lambda: "via daemon" not in lines(app)[0])
+                await _moved_on(pilot, app, app.newest())
+
+
+async def _moved_on(pilot, app, seen):
+    for _ in range(400):
+        now = app.newest()
+        if now.taken_at > seen.taken_at and now.devices[0].state == "ok":
+            return
+        await pilot.pause(0.05)
+    raise AssertionError("no newer look came")
