@@ -22,13 +22,13 @@ _PROCESSES = """
 SELECT pid, started, user, process.name, command, uuid, first_seen, last_seen, memory_peak,
     memory_last, CASE WHEN sm_count > 0 THEN sm_sum / sm_count END
 FROM process JOIN gpu ON gpu.id = process.gpu
-WHERE last_seen >= ?1 AND first_seen < ?2 AND (?3 IS NULL OR pid = ?3)
-ORDER BY last_seen DESC, pid LIMIT ?4
+WHERE last_seen >= ? AND first_seen < ? AND pid = coalesce(?, pid)
+ORDER BY last_seen DESC, pid LIMIT ?
 """
 _THINNED = """
-SELECT at / ?5 * ?5 AS bucket, avg(up), avg(utilization), avg(sm_active), max(memory_used),
+SELECT at / ? * ? AS bucket, avg(up), avg(utilization), avg(sm_active), max(memory_used),
     avg(power), max(temperature), avg(sm_clock), avg(slowed)
-FROM point WHERE tier = ?1 AND gpu = ?2 AND at >= ?3 AND at < ?4 GROUP BY bucket ORDER BY bucket
+FROM point WHERE tier = ? AND gpu = ? AND at >= ? AND at < ? GROUP BY bucket ORDER BY bucket
 """
 _EVENTS = """
 SELECT at, uuid, kind, code, text FROM event WHERE at >= ? AND at < ? ORDER BY at DESC LIMIT ?
@@ -134,7 +134,7 @@ def _gpu(
     if most is not None:
         step = _step_ms(database, number, tier, bounds, most)
         if step:
-            found = database.execute(_THINNED, (tier.number, number, *bounds, step))
+            found = database.execute(_THINNED, (step, step, tier.number, number, *bounds))
             points = tuple(_point(one) for one in found)
             return GpuHistory(uuid, index, name, total, step / 1000, points)
     rows = database.execute(_POINTS, (tier.number, number, *bounds)).fetchall()

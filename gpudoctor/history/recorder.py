@@ -34,7 +34,7 @@ _MOST_NOTES = 1000
 _NOTE = "INSERT INTO note VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _POINT = "INSERT OR REPLACE INTO point VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PROCESS = """
-INSERT INTO process VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?8, ?9, ?10)
+INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
     last_seen = excluded.last_seen,
     memory_peak = coalesce(
@@ -257,7 +257,9 @@ class Recorder:
             process.user,
             process.name,
             json.dumps(process.command),
+            at,  # first and last seen
             at,
+            use.memory_used_bytes,  # the most, and the last
             use.memory_used_bytes,
             use.sm_ratio or 0.0,
             int(told),
