@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import sys
 import time
 
 import pytest
@@ -24,7 +23,7 @@ from gpudoctor.render.metrics.view import Inspection
 from gpudoctor.sampling.sampler import Sampler
 from tests.builders import GIB, device, process, snapshot
 from tests.nvml_sim.machine import SimProcess
-from tests.reclaim.children import PROC, nursery, until
+from tests.reclaim.children import PROC, nursery
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 HELD_S = 600.0
@@ -257,25 +256,10 @@ def test_a_policy_that_was_read_again_holds_from_the_next_look_on(sleeper, caplo
     assert not lives(sleeper)
 
 
-REAL = """
-import os, sys
-if os.fork():
-    os._exit(0)
-os.setsid()
-code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-more = {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "LOCAL_RANK": "0"}
-os.execve(sys.executable, [sys.executable, "-c", code], {**os.environ, **more})
-"""
-
-
 @pytest.fixture
 def abandoned(children):
-    """A worker of torchrun whose launcher has died: a real orphan."""
-    children.run([sys.executable, "-c", REAL])
-    pid = int(children.said)
-    children.adopt(pid)
-    until(lambda: read_stat(PROC, pid).parent_pid != os.getpid())
-    return pid
+    """A real orphan."""
+    return children.orphan()
 
 
 def inspected(sampler, ledger, inspector):

@@ -154,17 +154,6 @@ def children(tmp_path):
         yield made
 
 
-ABANDONED = """
-import os, sys
-if os.fork():
-    os._exit(0)
-os.setsid()
-code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-more = {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "LOCAL_RANK": "0"}
-os.execve(sys.executable, [sys.executable, "-c", code], {**os.environ, **more})
-"""
-
-
 def lives(pid):
     stat = read_stat(PROC, pid)
     return stat is not None and stat.state != "Z"
@@ -173,8 +162,7 @@ def lives(pid):
 def test_a_policy_names_an_orphan_first_and_ends_it_once_it_says_so(
     env, nvml_sim, children, tmp_path
 ):
-    children.run([sys.executable, "-c", ABANDONED])
-    pid = children.adopt(int(children.said))
+    pid = children.orphan()
     working = children.python("print('ready')\nimport time\ntime.sleep(600)")
     for gpu in nvml_sim.machine.gpus:
         gpu.processes.clear()

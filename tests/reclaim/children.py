@@ -15,6 +15,16 @@ from gpudoctor.host.proc_files import read_stat
 from gpudoctor.model.ending import Target
 
 PROC = Path("/proc")
+# A worker of torchrun that outlives its launcher.
+_ABANDONED = """
+import os, sys
+if os.fork():
+    os._exit(0)
+os.setsid()
+code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+more = {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "LOCAL_RANK": "0"}
+os.execve(sys.executable, [sys.executable, "-c", code], {**os.environ, **more})
+"""
 
 
 class Nursery:
@@ -42,6 +52,14 @@ class Nursery:
         stat = read_stat(PROC, pid)
         assert stat is not None
         self._others.append((pid, stat.start_ticks))
+        return pid
+
+    def orphan(self) -> int:
+        """A worker of torchrun whose launcher has ended: what gpudoctor calls left over."""
+        launcher = self.run([sys.executable, "-c", _ABANDONED])
+        pid = self.adopt(int(self.said))
+        # Until the launcher is gone the worker is its child.
+        until(lambda: (stat := read_stat(PROC, pid)) and stat.parent_pid != launcher)
         return pid
 
     def child(self, pid: int) -> subprocess.Popen[str]:

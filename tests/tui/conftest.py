@@ -4,6 +4,9 @@ import time
 
 import pytest
 
+from gpudoctor.host.procs import LocalHost
+from gpudoctor.nvml.binding import open_nvml
+from gpudoctor.sampling.sampler import Sampler
 from gpudoctor.tui.app import GpuDoctorApp
 from tests.builders import GIB, device, process, snapshot
 from tests.tui.feeds import ScriptedFeed
@@ -27,6 +30,22 @@ def feed():
 @pytest.fixture
 def app(feed):
     return GpuDoctorApp(feed)
+
+
+@pytest.fixture
+def on_driver():
+    """Applications on the driver that is found, five looks in a second."""
+    samplers = []
+
+    def start():
+        sampler = Sampler(open_nvml(), LocalHost(), interval_s=0.2)
+        sampler.start()
+        samplers.append(sampler)
+        return GpuDoctorApp(sampler)
+
+    yield start
+    for sampler in samplers:
+        sampler.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -32,23 +32,17 @@ def children(tmp_path):
 
 
 @pytest.fixture
-def live(nvml_sim):
+def live(nvml_sim, on_driver):
     """An application on the simulated driver that lists these pids, one on each GPU."""
-    samplers = []
 
     def start(*pids):
         nvml_sim.use(eight_h100(pids=pids))
         for gpu in nvml_sim.machine.gpus:
             gpu.processes = [replace(one, sm=None, mem=None) for one in gpu.processes]
         nvml_sim.save()
-        sampler = Sampler(open_nvml(), LocalHost(), interval_s=0.2)
-        sampler.start()
-        samplers.append(sampler)
-        return GpuDoctorApp(sampler)
+        return on_driver()
 
-    yield start
-    for sampler in samplers:
-        sampler.stop()
+    return start
 
 
 async def asked(app, pilot, *keys):

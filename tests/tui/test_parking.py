@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from gpudoctor.host.procs import LocalHost
-from gpudoctor.nvml.binding import open_nvml
-from gpudoctor.sampling.sampler import Sampler
-from gpudoctor.tui.app import GpuDoctorApp
 from tests.cuda_sim.fixtures import CHECKPOINTED, RUNNING
 from tests.tui.screen import lines, text, until
 from tests.tui.test_acts import asked, finished
@@ -15,21 +11,11 @@ from tests.tui.test_details import opened
 
 
 @pytest.fixture
-def live(cuda_sim, monkeypatch):
+def live(cuda_sim, monkeypatch, on_driver):
     """An application on the simulated drivers."""
     for name, value in cuda_sim.env.items():
         monkeypatch.setenv(name, value)
-    samplers = []
-
-    def start():
-        sampler = Sampler(open_nvml(), LocalHost(), interval_s=0.2)
-        sampler.start()
-        samplers.append(sampler)
-        return GpuDoctorApp(sampler)
-
-    yield start
-    for sampler in samplers:
-        sampler.stop()
+    return on_driver
 
 
 def row_of(app, pid):
