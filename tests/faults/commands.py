@@ -145,13 +145,14 @@ class Command:
     A driver that hangs is given up after ten; the rest is for a machine that runs a hundred of these.
 
     `of_the_machine`: what it finds (0 or 1) also depends on more than the driver: the Python, the
-    kernel log, the processes that are visible.
+    kernel log, the processes that are visible. `enters`: it stops the process that it acts on.
     """
 
     words: tuple[str, ...]
     limit_s: float = 45
     way: Way = plainly
     of_the_machine: bool = False
+    enters: bool = False
 
     def arguments(self, where: Where) -> list[str]:
         return [word.replace("PID", str(where.pid)).replace("PYTHON", BARE) for word in self.words]
@@ -179,7 +180,7 @@ COMMANDS: Mapping[str, Command] = {
     "pick -n 1": _typed("pick -n 1"),
     "orphans --json": _typed("orphans --json --window 0", of_the_machine=True),
     "kill --dry-run": _typed("kill PID --dry-run"),
-    "empty-cache": _typed("empty-cache PID --yes --timeout 2"),
+    "empty-cache": _typed("empty-cache PID --yes --timeout 2", enters=True),
     "park --dry-run": _typed("park PID --dry-run"),
     "unpark --dry-run": _typed("unpark PID --dry-run"),
     "reset": _typed("reset 0"),

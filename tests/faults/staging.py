@@ -126,24 +126,26 @@ FAULTS: tuple[Fault, ...] = (
 
 
 @contextmanager
-def _staged(fault: Fault) -> Iterator[tuple[Path, Mapping[str, str], int]]:
-    """The machine with the fault, and a process that the driver sees on GPU 0 all the while."""
-    holder = subprocess.Popen([BARE, "-c", "import time; time.sleep(600)"])
+def _staged(fault: Fault) -> Iterator[tuple[Path, Mapping[str, str], list[int]]]:
+    """The machine with the fault, and two processes that the driver sees on GPU 0 all the while."""
+    holders = [subprocess.Popen([BARE, "-c", "import time; time.sleep(600)"]) for _ in range(2)]
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
             folder = Path(name)
             sim = SimDriver(eight_h100(), build(), folder / "state")
-            sim.machine.gpus[0].processes[0].pid = holder.pid
+            for process, holder in zip(sim.machine.gpus[0].processes, holders, strict=False):
+                process.pid = holder.pid
             sim.machine.write(sim.state)
             fault.stage(sim)
             if fault.library:
                 fault.library(folder)
                 sim.library = folder
             env = sim.env_without(*fault.missing) if fault.missing else sim.env
-            yield folder, env, holder.pid
+            yield folder, env, [holder.pid for holder in holders]
     finally:
-        holder.kill()
-        holder.wait()
+        for holder in holders:
+            holder.kill()
+            holder.wait()
 
 
 def _where(folder: Path, number: int, env: Mapping[str, str], pid: int) -> Where:
@@ -173,8 +175,12 @@ def under(fault: Fault, commands: Mapping[str, Command] = COMMANDS) -> Seen:
         except subprocess.TimeoutExpired as late:
             return late
 
-    with _staged(fault) as (folder, env, pid):
-        places = [_where(folder, number, env, pid) for number in range(len(commands))]
+    with _staged(fault) as (folder, env, pids):
+        # What enters a process stands in the way of all others that act on it.
+        places = [
+            _where(folder, number, env, pids[command.enters])
+            for number, command in enumerate(commands.values())
+        ]
         # Those that do something at once would only be in each other's way.
         with ThreadPoolExecutor(len(commands) if fault.hangs else 4) as pool:
             return dict(zip(commands, pool.map(run, commands.values(), places), strict=True))
