@@ -141,16 +141,15 @@ class Service:
     async def _until(self, end: asyncio.Event) -> None:
         """Wait for the end, and tell systemd meanwhile that we live."""
         self._supervisor.tell("READY=1", self._status())
-        watchdog_s = self._supervisor.watchdog_s
         while True:
             try:
-                async with asyncio.timeout(None if watchdog_s is None else watchdog_s / 3):
+                async with asyncio.timeout(self._supervisor.every_s):
                     await end.wait()
             except TimeoutError:
                 view = self._ledger.view()
                 # Samples come even while GPUs hang: if they stop, only a restart helps.
-                if view.fresh or view.snapshot is None:
-                    self._supervisor.tell("WATCHDOG=1", self._status())
+                alive = ("WATCHDOG=1",) if view.fresh or view.snapshot is None else ()
+                self._supervisor.tell(*alive, self._status())
             else:
                 self._supervisor.tell("STOPPING=1")
                 return
@@ -159,6 +158,8 @@ class Service:
         view = self._ledger.view()
         if view.snapshot is None:
             return f"STATUS={self._routes.waiting_for or 'waiting for the first sample'}"
+        if not view.fresh:
+            return "STATUS=no sample in time"
         return f"STATUS={len(view.answering())} of {len(view.devices)} GPUs answer"
 
     def _wait_for_driver(self) -> None:

@@ -6,6 +6,9 @@ import contextlib
 import os
 import socket
 
+# The status is for people, who look at it right after the start, too.
+_STATUS_EVERY_S = 5.0
+
 
 class Supervisor:
     """Speaks to the service manager named in the environment; silent where there is none."""
@@ -16,6 +19,13 @@ class Supervisor:
         # A leading @ stands for the abstract namespace.
         self._address = "\0" + name[1:] if name.startswith("@") else name
         self.watchdog_s = _watchdog(told)
+
+    @property
+    def every_s(self) -> float | None:
+        """How often to say that we live; None where nobody listens."""
+        if not self._address:
+            return None
+        return min(_STATUS_EVERY_S, (self.watchdog_s or 60.0) / 3)
 
     def tell(self, *lines: str) -> None:
         """Send assignments such as READY=1. Nobody listening is no failure."""

@@ -56,6 +56,19 @@ def test_the_watchdog_is_ours_only_if_it_names_us(environment, seconds):
     assert Supervisor(environment).watchdog_s == seconds
 
 
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, None),
+        ({"NOTIFY_SOCKET": "/run/notify"}, 5.0),
+        ({"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "60000000"}, 5.0),
+        ({"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "3000000"}, 1.0),
+    ],
+)
+def test_whoever_listens_is_told_every_few_seconds_and_often_enough(environment, seconds):
+    assert Supervisor(environment).every_s == seconds
+
+
 def test_the_daemon_says_that_it_is_ready_alive_and_stopping(manager):
     command = [sys.executable, "-m", "gpudoctor", "--demo", "serve", "--listen", "127.0.0.1:0"]
     environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "900000"}
