@@ -92,6 +92,7 @@ class _AsPython(click.Command):
 @click.option("--native", is_flag=True, help="Native frames in the stacks, too (by py-spy).")
 @click.option("--no-operators", is_flag=True, help="Leave torch's profiler out.")
 @click.option("--no-modules", is_flag=True, help="Leave out the times of each nn.Module.")
+@click.option("--no-copies", is_flag=True, help="Leave out copies of the same bytes in every step.")
 @click.option("--no-functions", is_flag=True, help="Leave out the sampling of Python functions.")
 @modes.options
 @click.pass_context
@@ -223,6 +224,7 @@ def _run(
             steps=collect["steps"],
             shapes=collect["shapes"],
             modules=not collect["no_modules"],
+            copies=not collect["no_copies"],
             memory_history=collect["memory_history"],
         ),
         stdout_to_stderr=as_json,

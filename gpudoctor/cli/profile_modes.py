@@ -295,6 +295,7 @@ def run_ranks(
         steps=collect["steps"] or _RANK_STEPS,
         shapes=collect["shapes"],
         modules=not collect["no_modules"],
+        copies=not collect["no_copies"],
         memory_history=collect["memory_history"],
         ranks=True,
     )

@@ -39,6 +39,22 @@ class KernelTime:
 
 
 @dataclass(frozen=True, slots=True)
+class RepeatedCopy:
+    """A line that copied `tensors` pieces of memory, unchanged as far as torch counts changes, from one
+    device to another in `steps` steps of the profiled window. Bytes and seconds (on the CPU, in the call)
+    are those of all of these steps."""
+
+    source_line: str
+    text: str
+    source: str
+    target: str
+    steps: int
+    tensors: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceTime:
     """The GPU inside the profiled window. `busy_seconds` is the union over streams and devices;
     exposed copies are those beside which nothing is computed; allocations are the driver's own (cudaMalloc,

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.operators import DeviceTime, KernelTime, OperatorShape, OperatorTime
+from gpudoctor.model.operators import (
+    DeviceTime,
+    KernelTime,
+    OperatorShape,
+    OperatorTime,
+    RepeatedCopy,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,7 @@ class Window:
     communication_seconds: float | None = None
     exposed_communication_seconds: float | None = None
     own_step_seconds: float | None = None
+    copies: tuple[RepeatedCopy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

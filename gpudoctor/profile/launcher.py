@@ -92,6 +92,7 @@ class Collect:
     ranks: bool = False
     calls: bool = False
     modules: bool = True
+    copies: bool = True
     memory_history: bool = False
     interval_seconds: float = 0.01
 
@@ -107,6 +108,7 @@ class Collect:
                 "window": self.operators,
                 "calls": self.calls,
                 "modules": self.modules,
+                "copies": self.copies,
                 "memory_history": self.memory_history,
                 "sample": self.functions,
                 "interval": self.interval_seconds,

@@ -99,6 +99,18 @@ class LoaderSeen(msgspec.Struct, frozen=True):
     persistent: bool = False
 
 
+class CopySeen(msgspec.Struct, frozen=True):
+    """A line that copied the same `bytes` (of all steps together) from device to device again and again."""
+
+    site: Site
+    source: str
+    target: str
+    steps: int
+    tensors: int
+    bytes: int
+    seconds: float
+
+
 class WindowSeen(msgspec.Struct, frozen=True):
     """The profiled window; `state` is off, waiting, active, done or failed."""
 
@@ -121,6 +133,7 @@ class WindowSeen(msgspec.Struct, frozen=True):
     hook_seconds: float = 0.0
     memory_history: str | None = None
     memory_history_why: str | None = None
+    copies: tuple[CopySeen, ...] = ()
 
 
 class GrowthSeen(msgspec.Struct, frozen=True):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Iterable, Iterator
 
-from gpudoctor.model.operators import DeviceTime
+from gpudoctor.model.operators import DeviceTime, RepeatedCopy
 from gpudoctor.model.profile import PhaseTime, Window
 from gpudoctor.profile.communication import communication, merged, overlap, waits, without
 from gpudoctor.profile.kernels import kernel_times
 from gpudoctor.profile.operators import operator_shapes, operator_times
-from gpudoctor.profile.session import WindowSeen
+from gpudoctor.profile.session import CopySeen, WindowSeen
 from gpudoctor.profile.trace import Event, Trace
 
 _LOADER = "enumerate(DataLoader)#"
@@ -59,6 +60,21 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
         communication_seconds=None if talked is None else talked.seconds,
         exposed_communication_seconds=None if talked is None else talked.exposed_seconds,
         own_step_seconds=None if talked is None else talked.own_step_seconds,
+        copies=tuple(_copy(one) for one in seen.copies),
+    )
+
+
+def _copy(seen: CopySeen) -> RepeatedCopy:
+    file, line = seen.site or ("", 0)
+    return RepeatedCopy(
+        source_line=f"{file}:{line}",
+        text=linecache.getline(file, line or 0).strip()[:200],
+        source=seen.source,
+        target=seen.target,
+        steps=seen.steps,
+        tensors=seen.tensors,
+        bytes=seen.bytes,
+        seconds=seen.seconds,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional
 
 from .allocated import Allocated
 from .calls import Calls
+from .copies import CopyWatch
 from .cpus import cpu_facts
 from .forward import ForwardWatch
 from .growth import GrowthProbe
@@ -30,8 +31,10 @@ FORMAT = 1
 _PATIENCE = 1.0
 
 
-def _beside(folder: str, options: Dict[str, Any]) -> List[Any]:
+def _beside(folder: str, options: Dict[str, Any], copies: CopyWatch) -> List[Any]:
     watchers: List[Any] = [ModuleWatch(folder)] if options.get("modules") else []
+    if options.get("copies"):
+        watchers.append(copies)
     return [*watchers, MemoryHistory(folder)] if options.get("memory_history") else watchers
 
 
@@ -60,7 +63,8 @@ class Recorder:
         self.steps = Steps()
         self.batches = Steps()
         self.forwards = Steps()
-        self.window = Window(folder, options, _beside(folder, options))
+        self.copies = CopyWatch()
+        self.window = Window(folder, options, _beside(folder, options, self.copies))
         self.growth = GrowthProbe()
         self.allocated = Allocated()
         self.calls = Calls(folder) if options["calls"] else None
@@ -139,6 +143,7 @@ class Recorder:
         # torch.compile would compile global hooks into the model. (A profiler's start imports it, too.)
         if not self._holding_up:
             self.forward.give_up()
+            self.copies.step_aside()
 
     def _after_step(self) -> None:
         self.steps.add()

@@ -54,6 +54,7 @@ def planted_line(script: Path) -> str:
         ("tensors_kept", "memory.tensors-kept"),
         ("one_thread", "cpu.threads"),
         ("many_threads", "cpu.threads"),
+        ("repeated_copy", "copies.repeated"),
     ],
 )
 def test_the_first_finding_is_the_planted_one_and_names_its_line(name, finding):

@@ -17,6 +17,7 @@ from gpudoctor.profile.rules import (
     optimizer,
     precision,
     python_code,
+    repeated_copies,
     small_operators,
     tensor_cores,
 )
@@ -47,6 +48,7 @@ SAID = {
     "sync.blocking": f"{device.SYNC * 100:g} %",
     "copies.pageable": f"{device.PAGEABLE * 100:g} %",
     "copies.exposed": f"{device.EXPOSED * 100:g} %",
+    "copies.repeated": f"{repeated_copies.LEAST * 100:g} %",
     "precision.full": f"{precision.LEAST * 100:g} %",
     "shapes.tensor-cores": f"{tensor_cores.LEAST * 100:g} %",
     "layout.channels-last": f"{memory_format.LEAST * 100:g} %",

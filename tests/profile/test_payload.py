@@ -26,7 +26,9 @@ HOSTILE = {
 
 
 def test_a_trace_that_was_taken_is_quietly_taken():
-    understood(7, "{'torch': '2.13.0'}")
+    assert understood(7, "{'torch': '2.13.0'}") is None
+    with pytest.raises(GpuDoctorError):
+        understood(7, "{'torch': '2.13.0', 'error': 'no'}")
 
 
 def test_a_job_that_gives_nobody_its_interpreter_is_told():
