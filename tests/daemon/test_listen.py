@@ -67,8 +67,12 @@ def test_a_unix_socket_is_for_owner_and_group_and_goes_with_the_daemon(tmp_path)
 def test_a_socket_that_a_killed_daemon_left_is_taken_over(tmp_path):
     address = Address(path=tmp_path / "s")
     bind(address).close()
-    listening = bind(address)
-    release(address, listening)
+    assert (tmp_path / "s").is_socket()
+    with bind(address) as listening, socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(str(tmp_path / "s"))
+        assert listening.accept()[0].fileno() >= 0
+        release(address, listening)
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_socket_where_somebody_listens_is_left_alone(tmp_path):

@@ -28,9 +28,22 @@ def test_lines_arrive_in_one_message(manager):
     assert told(manager) == ["READY=1", "STATUS=fine"]
 
 
-def test_without_a_manager_nothing_is_said():
-    Supervisor({}).tell("READY=1")
-    Supervisor({"NOTIFY_SOCKET": "/does/not/exist"}).tell("READY=1")
+def test_without_a_manager_nothing_is_said(manager, monkeypatch):
+    # Whoever gives an environment means that one, not the one that we run in.
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
+    for environment in ({}, {"NOTIFY_SOCKET": "/does/not/exist"}, {"NOTIFY_SOCKET": "@"}):
+        Supervisor(environment).tell("READY=1")
+    manager.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        told(manager)
+    assert Supervisor({}).every_s is None
+
+
+def test_a_manager_that_went_away_is_no_failure(manager):
+    supervisor = Supervisor({"NOTIFY_SOCKET": manager.getsockname()})
+    manager.close()
+    supervisor.tell("WATCHDOG=1")
+    assert supervisor.every_s == 5.0
 
 
 def test_the_abstract_namespace_is_understood():

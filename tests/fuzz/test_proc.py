@@ -55,7 +55,11 @@ def look(proc: Path):
     lineage = LineageReader(proc, proc).read(5)
     if lineage is not None:
         found += [lineage, server_gone(lineage)]
-    return json.loads(envelope("x/1", {"found": to_builtins(found)}))
+    # NaN and Infinity are no JSON.
+    return json.loads(
+        envelope("x/1", {"found": to_builtins(found)}),
+        parse_constant=lambda name: pytest.fail(name),
+    )
 
 
 def test_every_name_of_a_process_is_told_from_its_numbers(proc):
@@ -99,9 +103,16 @@ def test_the_machine_s_own_files_may_be_odd_too(tmp_path_factory, files, number)
     root = tmp_path_factory.mktemp("proc")
     for name, data in files.items():
         (root / name).write_bytes(data)
-    LocalHost(root).reading()
+    host = LocalHost(root)
+    assert_possible(host.reading())
     (root / "stat").write_text(f"cpu {number} {number}\nbtime {number}\n")
-    LocalHost(root).reading()
+    assert_possible(host.reading())
+
+
+def assert_possible(seen):
+    assert seen.cpu_ratio is None or 0 <= seen.cpu_ratio <= 1
+    assert seen.memory_total_bytes is None or seen.memory_total_bytes >= 0
+    assert seen.load_average is None or len(seen.load_average) == 3
 
 
 def test_odd_numbers_in_the_environment_and_status_of_a_process_are_passed_over(proc):
@@ -129,7 +140,10 @@ def test_odd_numbers_in_the_environment_and_status_of_a_process_are_passed_over(
     | st.from_regex(r"(\d|0)::/(system\.slice|kubepods|docker)(/[\w.@-]{0,8}){0,6}", fullmatch=True)
 )
 def test_control_groups_are_parsed(text):
-    parse_cgroup(text)
+    placed = parse_cgroup(text)
+    assert placed.path == "" or placed.path in text
+    named = (placed.system_unit, placed.user_unit, placed.slurm_job, placed.container)
+    assert all(one is None or (one and one in placed.path) for one in named)
 
 
 def test_a_control_group_that_is_made_to_be_slow_is_not():
@@ -206,7 +220,8 @@ def test_a_jupyter_server_s_file_of_any_shape_is_read_or_passed_over(
     (folder / "jpserver-1.json").write_text(json.dumps(body))
     (folder / "jpserver-2.json").write_text(json.dumps(port))
     (folder / "jpserver-3.json").write_text("[" * 100_000)
-    notebook(folder / "kernel-1.json")
+    # Nobody answers there, whatever the file says.
+    assert notebook(folder / "kernel-1.json") is None
 
 
 @pytest.mark.parametrize(
@@ -221,7 +236,10 @@ def test_a_jupyter_server_s_file_of_any_shape_is_read_or_passed_over(
 def test_a_jupyter_server_s_answer_of_any_shape_is_read(kernel, answer):
     body = json.dumps([answer]).encode()
     server = Server(b"HTTP/1.0 200 OK\r\n\r\n" + body)
-    notebook(kernel(port=server.port))
+    found = notebook(kernel(port=server.port))
+    if found is not None:
+        assert found.path is None or isinstance(found.path, str)
+        assert found.connections is None and isinstance(found.state, str)
 
 
 @pytest.mark.parametrize(
@@ -267,8 +285,9 @@ def test_a_stat_that_the_kernel_would_not_write_is_an_error_that_readers_know(tm
     @given(st.text(max_size=60))
     def run(text):
         try:
-            parse_stat(text)
+            stat = parse_stat(text)
         except (ValueError, IndexError):
             return
+        assert f"({stat.name})" in text
 
     run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,11 @@ def test_lines_of_any_bytes_are_searched_for_xids(lines):
 @fuzz(100)
 @given(st.lists(st.sampled_from(["0", "3", "-", ",", "9" * 30, "x", " "]), max_size=6).map("".join))
 def test_lists_of_cpus_are_read_or_passed_over(text):
-    cpu_list(text)
+    found = cpu_list(text)
+    well_formed = re.fullmatch(r"(\d{1,5}(-\d{1,5})?,)*\d{1,5}(-\d{1,5})?", text)
+    assert (found is not None) is bool(well_formed)
+    if "-" not in text and found is not None:
+        assert found == {int(part) for part in text.split(",")}
 
 
 def test_a_list_of_cpus_that_claims_no_end_is_passed_over_quickly():

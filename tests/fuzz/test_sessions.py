@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 
 from hypothesis import given
@@ -77,9 +78,11 @@ def test_what_a_session_says_of_memory_gpus_and_workers_is_read_or_left_out(tmp_
             for site in (*one.live, *one.peak):
                 place(site, "x")
             in_words(one)
-        gpu_uses(folder)
+        uses = gpu_uses(folder)
+        assert all(use.looks >= 0 for use in uses)
         read_timeline(folder)
-        worker_times(read_workers(folder), 0)
+        workers = read_workers(folder)
+        assert len(worker_times(workers, 0)) <= len(workers)
 
     run()
 
@@ -166,8 +169,12 @@ def test_what_py_spy_wrote_fills_a_session_or_is_left_out(tmp_path):
 def test_raw_stacks_are_read_or_passed_over(text):
     stacks = pyspy.parse(text)
     for pid in (10, 12):
-        pyspy.samples(stacks, pid, 8.0)
-        pyspy.threads(stacks, pid, 8.0)
+        seen = pyspy.samples(stacks, pid, 8.0)
+        mine = [stack for stack in stacks if stack.pid == pid and stack.is_main]
+        assert len(seen.stacks) == len(mine)
+        assert math.isclose(sum(row[0] for row in seen.stacks), 8.0 if mine else 0.0, abs_tol=1e-9)
+        others = {(stack.pid, stack.thread) for stack in stacks if stack not in mine}
+        assert len(pyspy.threads(stacks, pid, 8.0)) == len(others)
 
 
 def test_ranks_of_any_numbers_are_compared_or_refused(tmp_path):
