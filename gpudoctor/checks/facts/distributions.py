@@ -59,8 +59,10 @@ def read_distributions(search_path: Sequence[str]) -> Distributions:
 def _installed(dist: Distribution, folder: str) -> Installed | None:
     try:
         metadata = dist.metadata
-        name, version = metadata["Name"], metadata["Version"]
-    except (KeyError, OSError, UnicodeDecodeError):
+        # What is not there may not be asked for from Python 3.12 on; some give no metadata at all.
+        told = bool(metadata) and "Name" in metadata and "Version" in metadata
+        name, version = (metadata["Name"], metadata["Version"]) if told else (None, None)
+    except (OSError, UnicodeDecodeError):
         return None
     if not name or not version:
         return None
