@@ -11,6 +11,7 @@ import click
 
 from gpudoctor.cli.sources import open_machine
 from gpudoctor.config import NotifySettings
+from gpudoctor.daemon.acts import ActLog
 from gpudoctor.daemon.changes import Change, note
 from gpudoctor.daemon.inspector import Inspector
 from gpudoctor.daemon.journal import Journal
@@ -88,8 +89,10 @@ def inspect(
     readers: list[Subscriber] = [journal.add] if recorder is None else [recorder.add, journal.add]
     if not interval_s:
         return readers, None
-    reclaimer = None if policy is None else Reclaimer(policy, ledger, journal.add_change)
-    if reclaimer is not None:
+    reclaimer = None
+    if policy is not None:
+        acts = ActLog(default_path().with_name("reclaimed.json"))
+        reclaimer = Reclaimer(policy, ledger, journal.add_change, acts=acts)
         ledger.reclaimed = reclaimer.counts
         reclaimer.start()
         stack.callback(reclaimer.stop)

@@ -14,6 +14,7 @@ from typing import Any
 from gpudoctor.errors import GpuDoctorError
 
 DEFAULT_AT_MOST = 5
+MOST_PER_HOUR = 1000
 _SPAN = re.compile(r"(\d{1,6})(s|m|h|d)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TOP = ("at_most_per_hour", "reclaim")
@@ -92,8 +93,9 @@ def parse_policy(text: str, *, where: str) -> Policy:
     reader = _Reader(text, where)
     reader.reject_unknown(raw, _TOP, None)
     most = raw.get("at_most_per_hour", DEFAULT_AT_MOST)
-    if type(most) is not int or not 1 <= most <= 1000:
-        reader.wrong(None, "at_most_per_hour", most, "Give a whole number from 1 to 1000.")
+    if type(most) is not int or not 1 <= most <= MOST_PER_HOUR:
+        wanted = f"Give a whole number from 1 to {MOST_PER_HOUR}."
+        reader.wrong(None, "at_most_per_hour", most, wanted)
     tables = raw.get("reclaim", [])
     if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
         reader.wrong(None, "reclaim", tables, "Rules are tables: [[reclaim]].")

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from gpudoctor.daemon.acts import HOUR_S, ActLog
 from gpudoctor.daemon.changes import Tell, reclaimed
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.policy import Mode, Policy, Rule
@@ -24,7 +25,6 @@ from gpudoctor.reclaim.identity import identity
 from gpudoctor.reclaim.plan import plan
 from gpudoctor.render.metrics.view import Inspection
 
-HOUR_S = 3600.0
 # What was left over before such a gap between inspections may have been in use meanwhile.
 LONGEST_GAP_S = 900.0
 _LOG = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Reclaimer:
     """`add` takes inspections; one process is ended after each, at most, in a thread of its own.
 
     How long a process was left over counts from when this daemon first found it so, without a break.
+    What daemons before it ended counts by `acts`; an act that cannot be written there is not done.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Reclaimer:
         ledger: Ledger,
         tell: Tell,
         *,
+        acts: ActLog | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._acts = acts
         self._policy = policy
         self._ledger = ledger
         self._tell = tell
@@ -62,7 +65,8 @@ class Reclaimer:
         self._since: dict[ProcessKey, float] = {}
         self._told: set[tuple[ProcessKey, Mode, str]] = set()
         self._done: set[tuple[ProcessKey, Mode]] = set()
-        self._ended_at: deque[float] = deque()
+        before = acts.ages() if acts is not None else []
+        self._ended_at = deque(clock() - age for age in before)
         self._looked = float("-inf")
         self._counts: Counter[tuple[str, str]] = Counter()
         self._waiting: queue.SimpleQueue[Inspection | None] = queue.SimpleQueue()
@@ -163,15 +167,22 @@ class Reclaimer:
                 most = self._policy.at_most_per_hour
                 return replace(act, result="limited", detail=f"{most} were ended within an hour")
             act = self._end(act, snapshot)
-        self._done.add((orphan.key, rule.mode))
+        if act.result != "limited":
+            self._done.add((orphan.key, rule.mode))
         return act
 
     def _end(self, act: Act, snapshot: Snapshot) -> Act:
         try:
             target = _target(act.orphan, snapshot)
+            if self._acts is not None:
+                self._acts.add()
         except GpuDoctorError as error:
             why = f"{error.message}: {error.cause}" if error.cause else error.message
             return replace(act, result="refused", detail=why)
+        except OSError as error:
+            # After a crash nobody would know of it, and a daemon that crashes often would end all.
+            why = f"its time cannot be written down: {error}"
+            return replace(act, result="limited", detail=why)
         self._ended_at.append(self._clock())
         ended: Ending = end((target,), LADDER)[0]
         detail = ", ".join(ended.signals)

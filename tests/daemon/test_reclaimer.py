@@ -9,6 +9,7 @@ import time
 import pytest
 
 from gpudoctor.cli.sources import open_machine
+from gpudoctor.daemon.acts import ActLog
 from gpudoctor.daemon.inspector import Inspector
 from gpudoctor.daemon.journal import Journal
 from gpudoctor.daemon.ledger import Ledger
@@ -52,12 +53,14 @@ def orphan(pid, **changes):
 class World:
     """A reclaimer whose clock, inspections and samples a test makes."""
 
-    def __init__(self, *rules, at_most=5):
+    def __init__(self, *rules, at_most=5, acts=None):
         self.at = 10_000.0
         self.told = []
         self.ledger = Ledger(interval_s=1.0)
         policy = Policy(rules, at_most)
-        self.reclaimer = Reclaimer(policy, self.ledger, self._tell, clock=lambda: self.at)
+        self.reclaimer = Reclaimer(
+            policy, self.ledger, self._tell, acts=acts, clock=lambda: self.at
+        )
 
     def _tell(self, change):
         self.told.append(change)
@@ -242,6 +245,67 @@ def test_one_is_ended_after_each_look_and_no_more_in_an_hour_than_allowed(childr
     assert "2 were ended within an hour" in world.told[-1].summary
     assert len(world.wait(found[2], seconds=1800)) == 1
     assert not lives(pids[2])
+
+
+def sleepers(children, count):
+    return [children.python("print('ready')\nimport time\ntime.sleep(600)") for _ in range(count)]
+
+
+def test_a_daemon_that_starts_anew_stays_within_the_limit_of_the_one_before(children, tmp_path):
+    first, second = map(orphan, sleepers(children, 2))
+    wall = [1_800_000_000.0]
+    acts = ActLog(tmp_path / "state" / "reclaimed.json", clock=lambda: wall[0])
+    world = World(kill(), at_most=1, acts=acts)
+    world.look(first)
+    assert world.look(first, after=HELD_S).result == "ended"
+    wall[0] += 1200
+    world = World(kill(), at_most=1, acts=acts)
+    world.look(second)
+    assert world.wait(second, seconds=2340) == []
+    assert lives(second.pid)
+    assert world.reclaimer.counts() == {("kill", "limited"): 1}
+    assert [act.result for act in world.wait(second, seconds=120)] == ["ended"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"ended_at": 7}', '{"ended_at": [NaN]}', '{"ended_at": ["a"]}']
+)
+def test_a_damaged_memory_of_acts_counts_as_the_limit_reached(sleeper, tmp_path, text, caplog):
+    path = tmp_path / "reclaimed.json"
+    path.write_text(text)
+    world = World(kill(), at_most=1000, acts=ActLog(path))
+    assert "nothing is ended for an hour" in caplog.text
+    found = orphan(sleeper)
+    world.look(found)
+    assert world.wait(found, seconds=3540) == []
+    assert lives(sleeper)
+    assert [act.result for act in world.wait(found, seconds=120)] == ["ended"]
+
+
+def test_what_cannot_be_written_down_is_not_done_until_it_can_be(sleeper, tmp_path):
+    world = World(kill(), acts=ActLog(tmp_path / "state" / "reclaimed.json"))
+    (tmp_path / "state").write_text("no folder")
+    found = orphan(sleeper)
+    world.look(found)
+    assert world.wait(found, seconds=1200) == []
+    assert lives(sleeper)
+    [change] = world.told
+    assert "its time cannot be written down" in change.summary
+    (tmp_path / "state").unlink()
+    assert [act.result for act in world.wait(found, seconds=60)] == ["ended"]
+
+
+def test_a_clock_that_was_set_back_does_not_shorten_the_limit(tmp_path):
+    wall = [1_800_000_000.0]
+    acts = ActLog(tmp_path / "reclaimed.json", clock=lambda: wall[0])
+    for _ in range(3):
+        acts.add()
+        wall[0] += 100.0
+    assert acts.ages() == [300.0, 200.0, 100.0]
+    wall[0] -= 250.0
+    assert acts.ages() == [50.0, 0.0, 0.0]
+    wall[0] += 3600.0
+    assert acts.ages() == [3550.0, 3450.0]
 
 
 def test_a_policy_that_was_read_again_holds_from_the_next_look_on(sleeper, caplog):

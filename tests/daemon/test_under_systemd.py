@@ -192,6 +192,13 @@ def test_the_kernel_log_takes_one_right(install):
     assert capabilities(state["CapEff"]) == {CAPABILITIES["CAP_SYSLOG"]}
 
 
+RULES = """
+at_most_per_hour = 1
+[[reclaim]]
+users = ["nobody"]
+held_longer_than = "1s"
+mode = "kill"
+"""
 ORPHAN = """
 import os, sys
 if os.fork():
@@ -206,19 +213,28 @@ os.execve("/bin/sleep", ["sleep", "600"], {**os.environ, **more})
 """
 
 
-def test_what_is_left_over_of_another_user_is_ended_with_three_rights(install, manager, nvml_sim):
-    pid = int(manager.run(*NOBODY, sys.executable, "-c", ORPHAN).stdout)
+def test_what_is_left_over_is_ended_with_three_rights_and_the_limit_outlasts_a_crash(
+    install, manager, nvml_sim
+):
+    pids = [int(manager.run(*NOBODY, sys.executable, "-c", ORPHAN).stdout) for _ in range(2)]
     for gpu in nvml_sim.machine.gpus:
         gpu.processes.clear()
-    nvml_sim.machine.gpus[3].processes.append(SimProcess(pid, 17 * GIB))
-    rules = '[[reclaim]]\nusers = ["nobody"]\nheld_longer_than = "1s"\nmode = "kill"\n'
-    (manager.folder / "reclaim.toml").write_text(rules)
+    nvml_sim.machine.gpus[3].processes += [SimProcess(pid, 17 * GIB) for pid in pids]
+    (manager.folder / "reclaim.toml").write_text(RULES)
     policy = ("--inspect", "1", "--reclaim-policy", "/run/machine/reclaim.toml")
     install(*policy, rights=("--allow-reclaim",))
     needed = {CAPABILITIES[name] for name in ("CAP_KILL", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")}
     assert capabilities(manager.status()["CapEff"]) == needed
     until(lambda: "ended pid" in manager.log.read_text())
-    assert manager.run("test", "-e", f"/proc/{pid}", check=False).returncode == 1
+    manager.run("kill", "-KILL", manager.state()["MainPID"])
+    manager.log.write_text("")
+    until(lambda: "1 were ended within an hour" in manager.log.read_text())
+    left = [
+        pid
+        for pid in pids
+        if manager.run("test", "-e", f"/proc/{pid}", check=False).returncode == 0
+    ]
+    assert len(left) == 1
 
 
 def until(true, seconds=30):

@@ -30,7 +30,8 @@ def run(*arguments, env):
 
 @pytest.fixture
 def env(nvml_sim, tmp_path):
-    return nvml_sim.env | {"GPUDOCTOR_SOCKET": str(tmp_path / "gpudoctor.sock")}
+    own = {"GPUDOCTOR_SOCKET": str(tmp_path / "gpudoctor.sock"), "XDG_STATE_HOME": str(tmp_path)}
+    return nvml_sim.env | own
 
 
 @pytest.fixture
@@ -191,6 +192,8 @@ def test_a_policy_names_an_orphan_first_and_ends_it_once_it_says_so(
     told = json.loads(run("history", "--file", str(history), "--json", env=env).stdout)
     notes = [(one["name"], one["pid"]) for one in told["notes"] if one["kind"] == "reclaim"]
     assert notes == [("dry-run", pid), ("kill", pid)]
+    [at] = json.loads((tmp_path / "gpudoctor" / "reclaimed.json").read_text())["ended_at"]
+    assert abs(time.time() - at) < 300
 
 
 def test_a_policy_that_cannot_be_used_keeps_the_daemon_from_starting(env, tmp_path):
