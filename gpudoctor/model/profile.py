@@ -226,7 +226,8 @@ class FunctionTime:
 @dataclass(frozen=True, slots=True)
 class LineTime:
     """A line of the user's code by samples, and the time for which it was the innermost such line.
-    `self_seconds` is the part with no library's Python below it, `torch_seconds` that in torch's.
+    `self_seconds` is the part with no library's Python below it, `torch_seconds` that in torch's,
+    `waiting_seconds` that in which it slept or waited for another thread, a process, a file or a socket.
     `phase` is start, import, data, backward, optimizer or step."""
 
     source_line: str
@@ -235,6 +236,7 @@ class LineTime:
     self_seconds: float
     total_seconds: float
     torch_seconds: float = 0.0
+    waiting_seconds: float = 0.0
     text: str = ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -72,7 +73,7 @@ def load_ranks(folder: Path) -> RanksProfile:
         world_size=world,
         ranks=times,
         missing=missing,
-        findings=(*compared, *_shared(profiles)),
+        findings=tuple(explained(compared, list(_shared(profiles)))),
         profiles=tuple(profiles.values()),
         gpus=gpu_uses(folder),
         notes=tuple(_notes(times, missing, profiles)),
@@ -183,6 +184,49 @@ def _communication(exposed: float, slow: RankTime) -> ProfileFinding:
         ),
         sources=(_TUNING,),
     )
+
+
+def explained(
+    compared: tuple[RankFinding, ...], shared: list[RankFinding]
+) -> Iterator[RankFinding]:
+    """All findings, but what only a slow rank has at the line that makes it slow is the straggler's cause
+    and no finding of its own."""
+    for one in compared:
+        cause = next((other for other in shared if _is_cause(other, one)), None)
+        if cause is None:
+            yield one
+            continue
+        shared.remove(cause)
+        yield RankFinding(_with_cause(one.finding, cause.finding), one.ranks)
+    yield from shared
+
+
+def _is_cause(other: RankFinding, straggler: RankFinding) -> bool:
+    line = straggler.finding.source_line
+    return (
+        straggler.finding.id == "ranks.straggler"
+        and line is not None
+        and (other.ranks, other.finding.source_line) == (straggler.ranks, line)
+    )
+
+
+def _with_cause(straggler: ProfileFinding, cause: ProfileFinding) -> ProfileFinding:
+    own, theirs = (fix.text if fix is not None else "" for fix in (straggler.fix, cause.fix))
+    return replace(
+        straggler,
+        evidence=(
+            *straggler.evidence,
+            f"there, {_continued(cause.summary).rstrip('.')}",
+        ),
+        fix=Fix(f"{own} Or {_continued(theirs)}") if theirs else straggler.fix,
+    )
+
+
+def _continued(sentence: str) -> str:
+    """A sentence of a rule, to go on with; names of classes and of Python itself stay as they are."""
+    first, _, rest = sentence.partition(" ")
+    named = first == "Python" or any(letter.isupper() for letter in first[1:])
+    return sentence if named else f"{first.lower()} {rest}"
 
 
 def _shared(profiles: dict[int, Profile]) -> Iterator[RankFinding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -17,6 +18,19 @@ _MARKS = (
     ("optimizer", "torch/optim/", "step"),
     ("backward", "torch/autograd/__init__.py", "backward"),
 )
+# A call into C has no frame of its own: the line that makes it tells that it sleeps.
+_SLEEPS = re.compile(r"\bsleep\(")
+_WAITS = (
+    ("/threading.py", ("wait", "acquire", "join", "_wait_for_tstate_lock")),
+    ("/queue.py", ("get", "put")),
+    ("/selectors.py", ("select",)),
+    ("/socket.py", ("readinto", "accept", "create_connection", "getaddrinfo")),
+    ("/ssl.py", ("read", "recv", "recv_into")),
+    ("/subprocess.py", ("_try_wait", "wait", "_communicate")),
+    ("/multiprocessing/connection.py", ("_recv", "wait", "_poll")),
+    ("/multiprocessing/popen_fork.py", ("poll",)),
+)
+_NATIVE_WAITS = ("nanosleep", "clock_nanosleep", "select", "poll", "epoll_wait", "recv")
 Function = tuple[str, str, int, bool]
 Frames = Sequence[tuple[int, int]]
 
@@ -45,7 +59,7 @@ def functions(samples: SamplesSeen) -> tuple[FunctionTime, ...]:
 def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
     """Lines of the user's code by the time for which they were the innermost, the most costly first."""
     named: dict[tuple[str, int], str] = {}
-    seconds: dict[tuple[str, int, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    seconds: dict[tuple[str, int, str], list[float]] = defaultdict(lambda: [0.0] * 4)
     for weight, in_loop, frames in samples.stacks:
         at = next((i for i, (index, _) in enumerate(frames) if samples.functions[index][3]), None)
         if at is None:
@@ -59,6 +73,8 @@ def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
             seconds[key][0] += weight
         elif _TORCH in samples.functions[frames[at - 1][0]][1]:
             seconds[key][2] += weight
+        if waits(samples.functions, frames):
+            seconds[key][3] += weight
     best = sorted(seconds.items(), key=lambda item: -item[1][1])[:_MOST]
     return tuple(
         line_time(named[file, line], file, line, phase, times)
@@ -67,7 +83,7 @@ def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
 
 
 def line_time(name: str, file: str, line: int, phase: str, times: Sequence[float]) -> LineTime:
-    """A line with its text; `times` are its own, its total and torch's seconds."""
+    """A line with its text; `times` are its own, its total, torch's and, where known, its waiting seconds."""
     return LineTime(
         source_line=f"{file}:{line}",
         function=name,
@@ -75,6 +91,7 @@ def line_time(name: str, file: str, line: int, phase: str, times: Sequence[float
         self_seconds=times[0],
         total_seconds=times[1],
         torch_seconds=times[2],
+        waiting_seconds=sum(times[3:]),
         text=linecache.getline(file, line).strip()[:200],
     )
 
@@ -86,3 +103,17 @@ def _phase(table: list[Function], frames: Frames, in_loop: bool) -> str:
             if part in file and function in name:
                 return phase
     return "step" if in_loop else "start"
+
+
+def waits(table: list[Function], frames: Frames) -> bool:
+    """Whether the innermost of `frames` sleeps or waits for somebody else, as far as its name tells."""
+    if not frames:
+        return False
+    (name, file, _, user), line = table[frames[0][0]], frames[0][1]
+    if user:
+        return _SLEEPS.search(linecache.getline(file, line)) is not None
+    # From Python 3.11 on the name says its class, too.
+    last = name.partition("@")[0].rpartition(".")[2]
+    if not file.endswith(".py"):
+        return last.lstrip("_") in _NATIVE_WAITS
+    return any(file.endswith(part) and last in names for part, names in _WAITS)

@@ -56,6 +56,12 @@ def test_the_slow_rank_is_named_with_its_line_and_the_same_steps_are_traced(tmp_
     first = seen["findings"][0]
     assert (first["finding"]["id"], first["ranks"]) == ("ranks.straggler", [1])
     assert first["finding"]["source_line"] == f"{script}:11"
+    assert not [
+        one
+        for one in seen["findings"][1:]
+        if one["finding"]["source_line"] == first["finding"]["source_line"]
+    ]
+    assert "there, a wait in the Python code" in first["finding"]["evidence"][-1]
     windows = [one["window"] for one in seen["profiles"]]
     assert [(w["first_step"], w["steps"]) for w in windows] == [(5, 10), (5, 10)]
     fast, slow = seen["ranks"]

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.finding import Fix
 from gpudoctor.model.profile import PhaseTime
+from gpudoctor.model.ranks import RankFinding
 from gpudoctor.profile.communication import communication, merged, overlap, without
 from gpudoctor.profile.launcher import Collect, Program
-from gpudoctor.profile.ranks import RankSeen, compare, load_ranks, rank_time
+from gpudoctor.profile.ranks import RankSeen, compare, explained, load_ranks, rank_time
 from gpudoctor.profile.torchrun import arguments, launch_ranks
 from gpudoctor.profile.trace import Event, Trace
 from tests.profile.build import WINDOW, line, profile
@@ -40,6 +42,31 @@ def rank(number: int, own: float, exposed: float, **changes):
 def found(*ranks):
     times = tuple(time for time, _ in ranks)
     return {one.finding.id: one for one in compare(times, {t.rank: seen for t, seen in ranks})}
+
+
+def test_what_makes_a_rank_slow_is_reported_with_it_and_not_beside_it():
+    straggler = found(rank(0, 0.05, 0.05), rank(1, 0.095, 0.005))["ranks.straggler"]
+    cause = replace(
+        straggler.finding,
+        id="python.main-thread",
+        summary="A wait in the Python code holds the step up.",
+        fix=Fix("Take this wait out of the step."),
+    )
+    elsewhere = replace(cause, source_line="/home/me/main.py:2")
+    others = [RankFinding(cause, (0, 1)), RankFinding(elsewhere, (1,)), RankFinding(cause, (0,))]
+    first, *rest = explained((straggler,), [RankFinding(cause, (1,)), *others])
+    assert rest == others
+    assert first.finding.evidence[-1] == "there, a wait in the Python code holds the step up"
+    assert first.finding.fix.text.endswith("no extra duties. Or take this wait out of the step.")
+    assert list(explained((straggler,), others)) == [straggler, *others]
+    assert list(explained((), others)) == others
+
+
+def test_names_of_classes_stay_as_they_are_in_the_middle_of_a_sentence():
+    straggler = found(rank(0, 0.05, 0.05), rank(1, 0.095, 0.005))["ranks.straggler"]
+    cause = replace(straggler.finding, id="a.rule", summary="AdamW updates 9 tensors.")
+    (one,) = explained((straggler,), [RankFinding(cause, (1,))])
+    assert one.finding.evidence[-1] == "there, AdamW updates 9 tensors"
 
 
 def test_spans_are_united_and_their_overlap_is_measured():

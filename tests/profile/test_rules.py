@@ -105,7 +105,27 @@ def test_python_in_the_step_is_found_with_the_line_that_is_not_torch():
     lines = (line(5, 9.0, torch_seconds=8.9, text="y = model(x)"), line(8, 4.0, text="augment(x)"))
     (finding,) = findings(profile(window=PYTHON, lines=lines))
     assert (finding.id, finding.source_line) == ("python.main-thread", "/home/me/main.py:8")
+    assert finding.gain_seconds == pytest.approx(4.1)
+    steadier = (line(8, 40.0, text="augment(x)"),)
+    (finding,) = findings(profile(window=PYTHON, lines=steadier))
     assert finding.gain_seconds == pytest.approx(0.6235 * 10.1)
+
+
+def test_python_that_a_few_samples_saw_is_not_worth_a_word():
+    assert ids(profile(window=PYTHON, lines=(line(8, 0.049),))) == []
+    assert ids(profile(window=PYTHON, lines=(line(8, 0.051),))) == ["python.main-thread"]
+    short = replace(STEPS, span_seconds=0.06, median_seconds=0.01)
+    assert ids(profile(window=PYTHON, steps=short, lines=(line(8, 4.0),))) == []
+
+
+def test_a_line_that_waits_is_not_told_to_compute_less():
+    sleeping = line(8, 4.0, text="time.sleep(0.1)", waiting_seconds=3.9)
+    (finding,) = findings(profile(window=PYTHON, lines=(sleeping,)))
+    assert "wait" in finding.summary
+    assert "NumPy" not in finding.fix.text
+    (finding,) = findings(profile(window=PYTHON, lines=(replace(sleeping, waiting_seconds=1.0),)))
+    assert "wait" not in finding.summary
+    assert "NumPy" in finding.fix.text
 
 
 def test_tiny_operators_are_found_and_not_taken_for_python():

@@ -99,6 +99,32 @@ def test_samples_become_lines_of_the_users_code_by_phase():
     assert (step.total_seconds, step.self_seconds, step.torch_seconds) == (0.75, 0.5, 0.25)
 
 
+def test_a_line_that_sleeps_or_waits_in_the_library_below_it_waits(tmp_path):
+    script = tmp_path / "main.py"
+    script.write_text("time.sleep(1)\nwork.get()\nasleep(2)\n")
+    python = "/usr/lib/python3.11"
+    table = [
+        ("main", str(script), 1, True),
+        ("Condition.wait", f"{python}/threading.py", 280, False),
+        ("Queue.get", f"{python}/queue.py", 150, False),
+        ("clock_nanosleep@GLIBC_2.17", "libc.so.6", 0, False),
+        ("__nanosleep", "libc.so.6", 0, False),
+        ("wait", f"{python}/site-packages/other.py", 3, False),
+    ]
+    stacks = [
+        (1.0, True, [(0, 1)]),
+        (2.0, True, [(1, 355), (2, 171), (0, 2)]),
+        (4.0, True, [(0, 3)]),
+        (8.0, True, [(4, 0), (0, 3)]),
+        (16.0, True, [(5, 0), (0, 3)]),
+        (32.0, True, [(3, 0), (0, 3)]),
+    ]
+    seen = {one.text: one for one in lines(SamplesSeen(0.01, 6, table, stacks))}
+    assert seen["time.sleep(1)"].waiting_seconds == 1.0
+    assert seen["work.get()"].waiting_seconds == 2.0
+    assert seen["asleep(2)"].waiting_seconds == 8.0 + 32.0
+
+
 def test_samples_become_functions_by_their_own_time():
     first, *_ = functions(SAMPLES)
     assert (first.name, first.self_seconds, first.total_seconds) == ("Set.__getitem__", 1.0, 1.0)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import LineTime, Profile, ProfileFinding, ThreadTime
+from gpudoctor.profile.rules.python_code import advice, waits, without_torch
 from gpudoctor.profile.rules.registry import rule
 from gpudoctor.profile.rules.shares import gpu_is_busy
 from gpudoctor.units import duration, percent
@@ -62,26 +63,20 @@ def python(profile: Profile) -> Iterator[ProfileFinding]:
     if not total or profile.window is not None:
         return
     lines = [line for line in profile.lines if line.phase == "step"]
-    line = max(lines, key=_without_torch, default=None)
-    if line is None or _without_torch(line) < PYTHON * total:
+    line = max(lines, key=without_torch, default=None)
+    if line is None or without_torch(line) < PYTHON * total:
         return
-    own = _without_torch(line)
+    own = without_torch(line)
     yield ProfileFinding(
         id="python.main-thread",
         severity=Severity.WARNING,
-        summary=f"One line of Python holds the main thread {percent(own / total)} of the time.",
+        summary=f"One line of Python {'waits and ' if waits(line) else ''}holds the main thread "
+        f"{percent(own / total)} of the time.",
         gain_seconds=own,
         source_line=line.source_line,
         evidence=(f"{duration(own)} in `{line.text or line.function}`",),
-        fix=Fix(
-            "Move this work out of the step, or do it for the whole batch at once with tensor or "
-            "NumPy operations."
-        ),
+        fix=advice(line),
     )
-
-
-def _without_torch(line: LineTime) -> float:
-    return line.total_seconds - line.torch_seconds
 
 
 def _total(profile: Profile) -> float:
