@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -39,6 +40,41 @@ def test_every_file_is_a_resource_of_the_kustomization():
         # kustomize sets it; a second place would have to be changed, too.
         assert "namespace" not in one["metadata"]
     assert read("namespace.yaml")["metadata"]["name"] == told["namespace"]
+
+
+# The schema of a ServiceMonitor is the Prometheus operator's, not Kubernetes' own.
+KINDS = ("daemonset", "namespace", "service")
+VERSIONS = ("1.25", "1.31", "1.37")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", KINDS)
+def test_kubernetes_knows_every_word_of_a_manifest(name, version):
+    kubernetes_validate.validate(read(f"{name}.yaml"), version, strict=True)
+
+
+def test_of_all_manifests_only_the_operators_is_not_of_kubernetes():
+    found = {path.stem for path in FOLDER.glob("*.yaml")}
+    assert found == {*KINDS, "servicemonitor", "kustomization"}
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (("spec", "template", "spec", "hostPID"), "yes"),
+        (("spec", "template", "spec", "hostPid"), True),
+        (("spec", "updateStrategy", "rollingUpdate", "maxUnavailable"), []),
+    ],
+)
+def test_what_kubernetes_would_not_take_is_seen(words, value):
+    manifest = read("daemonset.yaml")
+    *way, last = words
+    place = manifest
+    for word in way:
+        place = place.setdefault(word, {})
+    place[last] = value
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, "1.31", strict=True)
 
 
 def test_selectors_find_what_they_are_for(pod):
