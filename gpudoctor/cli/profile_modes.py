@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gpudoctor.model.profile import Profile
     from gpudoctor.profile.launcher import Program
     from gpudoctor.profile.outside import Outside
+    from gpudoctor.profile.outside_ranks import RanksOutside
     from gpudoctor.profile.timeline import GpuWatch
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -204,7 +205,7 @@ def say_lost(error: GpuDoctorError, exit_code: int) -> None:
     click.echo(f"error: {error.message}: {error.cause or units.UNKNOWN}", err=True)
 
 
-def say_outside(outside: Outside | None) -> None:
+def say_outside(outside: Outside | RanksOutside | None) -> None:
     """Says on stderr why py-spy did not sample the script, where it was asked to."""
     if outside is not None and outside.why_not is not None:
         click.echo(f"note: not sampled by py-spy: {outside.why_not}.", err=True)
@@ -279,13 +280,15 @@ def run_ranks(
     """Runs torchrun, shows what its ranks left in `folder`, and gives torchrun's exit code."""
     from gpudoctor.host.interpreter import find
     from gpudoctor.profile.launcher import Collect
+    from gpudoctor.profile.outside_ranks import RanksOutside
     from gpudoctor.profile.torchrun import launch_ranks
 
-    if collect["native"] or collect["sampler"] == "py-spy":
-        raise GpuDoctorError(
-            "py-spy samples one process that gpudoctor starts itself",
-            hint="Leave --sampler and --native out, or watch one rank with --pid.",
-        )
+    from_outside = collect["native"] or collect["sampler"] == "py-spy"
+    beside = (
+        RanksOutside(folder, collect["native"])
+        if from_outside and not collect["no_functions"]
+        else None
+    )
     target = find(python)
     say_interpreter(target)
     chosen = Collect(
@@ -301,8 +304,9 @@ def run_ranks(
     )
     with gpus_beside(folder, None):
         exit_code = launch_ranks(
-            target.executable, arguments, folder, chosen, stdout_to_stderr=as_json
+            target.executable, arguments, folder, chosen, stdout_to_stderr=as_json, outside=beside
         )
+    say_outside(beside)
     show_ranks(folder, out, as_json)
     return exit_code
 

@@ -96,8 +96,9 @@ class Collect:
     memory_history: bool = False
     interval_seconds: float = 0.01
 
-    def options(self, folder: Path, gate: int | None = None) -> str:
-        """The runner's first argument; `gate` is the descriptor to wait on for a sampler from outside."""
+    def options(self, folder: Path, gate: int | str | None = None) -> str:
+        """The runner's first argument; `gate` is the descriptor to wait on for a sampler from outside or,
+        of several ranks, the address to call."""
         return json.dumps(
             {
                 "folder": str(folder.absolute()),

@@ -80,7 +80,8 @@ class Outside:
         """The program runs as `pid`: let py-spy attach as soon as its interpreter is there."""
         if self.gate is not None:
             self.gate.close()
-        self._thread = threading.Thread(target=self._attach, args=(pid,), daemon=True)
+        assert self._ours is not None, "the program was started before `open`"
+        self._thread = threading.Thread(target=self.attach, args=(self._ours, pid), daemon=True)
         # As in `beside`: signals are the main thread's, which waits for them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -88,10 +89,9 @@ class Outside:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _attach(self, pid: int) -> None:
-        if self._ours is None:
-            return
-        with self._ours as line:
+    def attach(self, line: socket.socket, pid: int) -> None:
+        """Wait until process `pid` says on `line` that it is ready, look at it, and tell it whether we do."""
+        with line:
             try:
                 if line.recv(1) != b"r":
                     self.why_not = "the program ended before it could be looked at"

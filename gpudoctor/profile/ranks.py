@@ -38,6 +38,12 @@ class RankSeen(msgspec.Struct, frozen=True):
     world_size: int = -1
 
 
+def rank_number(name: str) -> int | None:
+    """The rank whose session is in a folder of that name; None: it is no rank's."""
+    found = _FOLDER.fullmatch(name)
+    return None if found is None else int(found[1])
+
+
 def rank_folders(folder: Path) -> dict[int, Path]:
     """The folders of the ranks' sessions in `folder`, by rank."""
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.fileio import replace_file
 from gpudoctor.profile.launcher import RUNNER, Collect, Program, run
+from gpudoctor.profile.outside_ranks import RanksOutside
 
 _MODULES = ("torch.distributed.run", "torch.distributed.launch")
 _COUNTS = ("auto", "gpu", "cpu", "xpu")
@@ -61,9 +62,10 @@ def launch_ranks(
     collect: Collect,
     *,
     stdout_to_stderr: bool = False,
+    outside: RanksOutside | None = None,
 ) -> int:
     """Run `python -m torch.distributed.run TORCHRUN…`; sessions in rank0, rank1 … of `folder`. The exit
-    code is torchrun's.
+    code is torchrun's. `outside` looks at the ranks meanwhile.
 
     Raises:
         GpuDoctorError: the interpreter cannot be started, or the folder cannot be written.
@@ -74,15 +76,19 @@ def launch_ranks(
         environment=f"export PYTHON_EXEC={shlex.quote(own)}" if own else "unset PYTHON_EXEC",
         python=shlex.quote(own or python),
         runner=shlex.quote(str(RUNNER)),
-        options=shlex.quote(collect.options(folder)),
+        options=shlex.quote(collect.options(folder, None if outside is None else outside.open())),
     )
     try:
         # It will be executed: what an earlier run or somebody else left under its name must not be used.
         replace_file(wrapper, os.fsencode(text), mode=0o700)
     except OSError as error:
         raise GpuDoctorError(f"{folder} cannot be written", cause=error.strerror) from error
-    return run(
-        [python, "-m", _MODULES[0], *torchrun],
-        environ={**os.environ, "PYTHON_EXEC": str(wrapper)},
-        stdout_to_stderr=stdout_to_stderr,
-    )
+    try:
+        return run(
+            [python, "-m", _MODULES[0], *torchrun],
+            environ={**os.environ, "PYTHON_EXEC": str(wrapper)},
+            stdout_to_stderr=stdout_to_stderr,
+        )
+    finally:
+        if outside is not None:
+            outside.ended()

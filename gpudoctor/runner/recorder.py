@@ -42,7 +42,7 @@ class Recorder:
     """The session of one run. `folder` is where session.json and trace.json are written."""
 
     def __init__(self, folder: str, options: Dict[str, Any]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._pid = os.getpid()
         self._program: List[str] = []
         self._begun = self._next_write = time.perf_counter()
@@ -213,7 +213,7 @@ class Recorder:
             self._writing = False
 
     def _put(self, body: Dict[str, Any]) -> bool:
-        path = os.path.join(self._folder, "session.json")
+        path = os.path.join(self.folder, "session.json")
         try:
             with open(path + ".part", "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(json.dumps(body))

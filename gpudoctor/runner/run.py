@@ -31,7 +31,7 @@ def main() -> None:
         raise
     _kept.append(sys.modules["__main__"])
     sys.modules["__main__"] = module
-    if options.get("gate") is not None and gate.sampled_outside(options["gate"]):
+    if options.get("gate") is not None and gate.sampled_outside(options["gate"], recorder.folder):
         recorder.leave_stacks()
     recorder.start([*_as_typed(kind, target), *arguments])
     atexit.register(recorder.write)
