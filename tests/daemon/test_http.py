@@ -16,7 +16,8 @@ from gpudoctor.daemon.http import BadRequestError, HttpServer, Request, Response
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.listen import Address, bind
 from gpudoctor.daemon.routes import Routes
-from tests.builders import process, snapshot
+from gpudoctor.model.readings import NvLink, NvLinkReading
+from tests.builders import device, process, snapshot
 
 
 class Running:
@@ -117,6 +118,19 @@ def test_the_snapshot_is_json_with_its_schema(server, ledger):
     assert told["fresh"] is True
     assert told["snapshot"]["processes"][0]["pid"] == 4711
     assert told["snapshot"]["devices"][0]["thermal"]["fan_ratio"] is None
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_single_nvlinks_are_in_the_snapshot_where_they_were_asked_for(wanted):
+    ledger = Ledger(interval_s=1.0, link_rows=wanted)
+    links = (NvLink(0, True, 10, 20), NvLink(1, False, 0, 0))
+    ledger.add(snapshot(device(0, nvlink=NvLinkReading(1, 2, 10, 20, links=links))))
+    with Running(Routes(ledger)) as server:
+        told = json.loads(server.get("/api/v1/snapshot")[1])
+    [gpu] = told["snapshot"]["devices"]
+    assert len(gpu["nvlink"].pop("links")) == (2 if wanted else 0)
+    assert gpu["nvlink"]["links_total"] == 2
+    assert gpu["nvlink"]["transmit_bytes"] == 10
 
 
 def test_the_index_names_the_other_pages(server):
