@@ -40,6 +40,7 @@ from gpudoctor.daemon.inspector import Inspector
 from gpudoctor.daemon.journal import Journal
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.listen import Address, bind, parse
+from gpudoctor.daemon.memory import one_arena
 from gpudoctor.daemon.service import Service
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.history.recorder import Recorder
@@ -316,6 +317,7 @@ def main(arguments: list[str]) -> int:
 
 def serve(simulated: SimMachine, folder: Path, samples: int, out: Path) -> None:
     """What `gpudoctor serve` puts together, with a shorter interval than it allows."""
+    one_arena()
     ledger = Ledger(interval_s=INTERVAL_S, process_rows=PROCESSES)
     recorder = Recorder(folder / "history.sqlite3")
 

@@ -149,11 +149,13 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
     from gpudoctor.cli import assembly
     from gpudoctor.daemon.access import AccessFiles
     from gpudoctor.daemon.ledger import Ledger
+    from gpudoctor.daemon.memory import one_arena
     from gpudoctor.daemon.notify import Notifier
     from gpudoctor.daemon.service import Service
     from gpudoctor.render.metrics.dcgm import DCGM
     from gpudoctor.render.metrics.table import METRICS
 
+    one_arena()
     settings = _settings(ctx)
     files = AccessFiles(
         chosen.token_file, chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca, chosen.web_config
