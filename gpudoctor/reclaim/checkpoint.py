@@ -57,7 +57,10 @@ class Answer:
 def run(
     action: str, pid: int, start_ticks: int, *, limit_s: float, lock_ms: int = 10_000
 ) -> Answer:
-    """Does `action` (park, unpark, unlock, state) to a process. Takes at most `limit_s` and a second."""
+    """Does `action` (park, unpark, unlock, state) to a process. Takes at most `limit_s` and a second.
+
+    `look` calls nothing: it loads the driver's library and finds the functions in it.
+    """
     begun = time.monotonic()
     environ = {name: value for name, value in os.environ.items() if name not in _HIDING}
     # A file in memory, not a pipe: what a hung child said stays readable.

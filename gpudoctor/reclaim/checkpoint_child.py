@@ -1,6 +1,6 @@
 """Asks the CUDA driver to suspend or resume a process. Runs by its path, as a program of its own.
 
-    checkpoint_child.py park|unpark|state|unlock PID START_TICKS LOCK_MILLISECONDS
+    checkpoint_child.py park|unpark|state|unlock|look PID START_TICKS LOCK_MILLISECONDS
 
 Any of these calls can hang, or take this process down with it. One JSON line says what is about to
 be called and one how it went, so that whoever started this knows where it stopped.
@@ -9,10 +9,12 @@ be called and one how it went, so that whoever started this knows where it stopp
 import ctypes
 import json
 import sys
+from collections.abc import Callable
 
 RUNNING, LOCKED, CHECKPOINTED = 0, 1, 2
 STATES = ("running", "locked", "checkpointed", "failed", "checkpointing", "restoring")
 PREFIX = "cuCheckpointProcess"
+FUNCTIONS = ("GetState", "Lock", "Checkpoint", "Restore", "Unlock")
 
 
 class LockArguments(ctypes.Structure):
@@ -66,16 +68,25 @@ class Driver:
             say(call="dlopen", error=str(error))
             raise RefusedError("no library") from None
 
+    def function(self, name: str) -> Callable[..., int]:
+        """The function, which is not called.
+
+        Raises:
+            RefusedError: this driver lacks it.
+        """
+        function: Callable[..., int] | None = getattr(self._library, PREFIX + name, None)
+        if function is None:
+            say(call=name, error="this driver has no " + PREFIX + name)
+            raise RefusedError("no function")
+        return function
+
     def call(self, name: str, *arguments: object) -> int:
         """Calls one function on the process, whose identity is read right before; CUDA's error code.
 
         Raises:
             RefusedError: this driver lacks the function, or the process is another by now.
         """
-        function = getattr(self._library, PREFIX + name, None)
-        if function is None:
-            say(call=name, error="this driver has no " + PREFIX + name)
-            raise RefusedError("no function")
+        function = self.function(name)
         check_identity(self._pid, self._start_ticks)
         say(calling=name)
         code = int(function(ctypes.c_int(self._pid), *arguments))
@@ -148,6 +159,9 @@ def main(arguments: "list[str]") -> None:
             unpark(driver)
         elif action == "unlock":
             unlock(driver)
+        elif action == "look":
+            for name in FUNCTIONS:
+                driver.function(name)
         else:
             driver.state()
     except RefusedError as why:

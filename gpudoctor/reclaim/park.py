@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -18,9 +18,9 @@ from gpudoctor.model.parking import ParkOutcome, ParkResult
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.reclaim import checkpoint
-from gpudoctor.reclaim.park_conditions import park_conditions, unpark_conditions
+from gpudoctor.reclaim.park_conditions import Subject, park_conditions, unpark_conditions
 from gpudoctor.reclaim.park_look import look
-from gpudoctor.reclaim.park_words import explained
+from gpudoctor.reclaim.park_words import explained, reason
 
 PROC = Path("/proc")
 # A checkpoint of 80 GB was reported to take 15 s, and answers of production machines over 3 minutes.
@@ -47,7 +47,7 @@ def plan_park(pid: int, snapshot: Snapshot, root: Path = PROC) -> Task:
     Raises:
         GpuDoctorError: there is no such process.
     """
-    subject = look(pid, snapshot, root)
+    subject = _seen(pid, snapshot, root)
     process = subject.process
     row = subject.row
     record = msgspec.structs.replace(
@@ -65,10 +65,20 @@ def plan_unpark(pid: int, snapshot: Snapshot, root: Path = PROC) -> Task:
     Raises:
         GpuDoctorError: there is no such process.
     """
-    subject = look(pid, snapshot, root)
+    subject = _seen(pid, snapshot, root)
     known = next((one for one in records.parked(root=root) if one.pid == pid), None)
     record = known or _record(pid, subject.process, root)
     return Task(record, unpark_conditions(record, subject, snapshot))
+
+
+def _seen(pid: int, snapshot: Snapshot, root: Path) -> Subject:
+    subject = look(pid, snapshot, root)
+    ticks = subject.process.start_ticks
+    answer = checkpoint.run("look", pid, ticks, limit_s=checkpoint.STATE_LIMIT_S)
+    why, hint = reason(answer)
+    if why is None or answer.refused in ("gone", "reused", "thread"):
+        return subject
+    return replace(subject, library=(why, hint))
 
 
 def _record(pid: int, process: Lineage, root: Path) -> Parked:

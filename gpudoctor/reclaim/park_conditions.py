@@ -27,6 +27,7 @@ _STATES = {
 class Subject:
     """A process and what was seen around it. None where something may not be read.
 
+    `library` is why the driver's library cannot be used, and what helps; None where it can.
     `is_thread`: the number names a thread of another process. `ranks` is WORLD_SIZE of its
     environment, `environment_read` whether that could be read. `holders_below` are descendants
     that have a GPU open, `headroom_bytes` the host memory that it may still take.
@@ -45,12 +46,13 @@ class Subject:
     may_enter_all: bool = True
     guard: Protection | None = None
     mps_server: bool = False
+    library: tuple[str, str | None] | None = None
 
 
 def park_conditions(subject: Subject) -> tuple[Condition, ...]:
     """Everything that was looked at before parking, in the order in which it matters."""
     return (
-        driver_condition(subject.driver),
+        *_driver(subject),
         architecture_condition(subject.machine),
         *_process(subject),
         *_gpus(subject),
@@ -65,12 +67,21 @@ def unpark_conditions(
 ) -> tuple[Condition, ...]:
     """The same before bringing back: the process is able to, and the GPUs have room."""
     return (
-        driver_condition(subject.driver),
+        *_driver(subject),
         architecture_condition(subject.machine),
         *_process(subject),
         *_room(record, snapshot),
         _rights(subject),
     )
+
+
+def _driver(subject: Subject) -> Iterator[Condition]:
+    driver = driver_condition(subject.driver)
+    yield driver
+    # Of a driver that is too old this is no news.
+    if subject.library is not None and driver.standing is not Standing.REFUSE:
+        text, hint = subject.library
+        yield Condition("library", Standing.REFUSE, text, hint)
 
 
 def driver_condition(version: str | None) -> Condition:

@@ -31,6 +31,7 @@ _REFUSALS = {
     "no library": "libcuda.so.1 cannot be loaded",
     "no function": "this driver's libcuda.so.1 has no checkpoint functions",
 }
+_UNSEEN = "In a container, NVIDIA_DRIVER_CAPABILITIES must name compute."
 _AFTERWARDS = {
     ParkOutcome.LOCKED: (
         "its CUDA calls are blocked until it is unlocked",
@@ -46,7 +47,7 @@ _AFTERWARDS = {
 
 def explained(answer: Answer, outcome: ParkOutcome, pid: int) -> tuple[str | None, str | None]:
     """The reason why it went as it went, and a hint; both None where all went well."""
-    detail, hint = _reason(answer)
+    detail, hint = reason(answer)
     after = _AFTERWARDS.get(outcome)
     if outcome is ParkOutcome.UNKNOWN and answer.refused is not None and not answer.calling:
         after = ("nothing was done, and whether it is parked is not known", None)
@@ -56,7 +57,8 @@ def explained(answer: Answer, outcome: ParkOutcome, pid: int) -> tuple[str | Non
     return detail, hint
 
 
-def _reason(answer: Answer) -> tuple[str | None, str | None]:
+def reason(answer: Answer) -> tuple[str | None, str | None]:
+    """Why the driver did not do all that it was asked, and a hint; both None where it did."""
     if answer.timed_out:
         where = f" to {_function(answer.calling)}" if answer.calling else ""
         return f"the driver gave no answer{where} within {answer.seconds:.0f} s", None
@@ -70,7 +72,8 @@ def _reason(answer: Answer) -> tuple[str | None, str | None]:
     if answer.refused is not None:
         loader = answer.call("dlopen")
         said = f": {loader.error}" if loader is not None else ""
-        return _REFUSALS.get(answer.refused, answer.refused) + said, None
+        hint = _UNSEEN if loader is not None else None
+        return _REFUSALS.get(answer.refused, answer.refused) + said, hint
     return None, None
 
 

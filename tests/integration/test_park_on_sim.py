@@ -75,6 +75,36 @@ def test_all_brings_back_every_parked_process_and_nothing_else(cuda_sim):
     assert [job.state for job in jobs] == [RUNNING] * 3
 
 
+def test_a_dry_run_says_no_where_the_drivers_library_cannot_be_loaded(cuda_sim, tmp_path):
+    job = cuda_sim.job(0)
+    cuda_sim.library = tmp_path / "damaged"
+    cuda_sim.library.mkdir()
+    (cuda_sim.library / "libcuda.so.1").write_bytes(b"no library")
+    for action in ("park", "unpark"):
+        done = run(cuda_sim, action, str(job.pid), "--dry-run")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "libcuda.so.1 cannot be loaded: " in done.stdout
+        assert "NVIDIA_DRIVER_CAPABILITIES must name compute" in done.stdout
+        assert "can be parked" not in done.stdout
+    done = run(cuda_sim, "park", str(job.pid), "--yes", "--json")
+    (refused,) = results(done)
+    assert refused["outcome"] == "refused"
+    assert [one["id"] for one in refused["conditions"] if one["standing"] == "refuse"] == [
+        "library"
+    ]
+    assert records(cuda_sim) == []
+
+
+def test_a_dry_run_says_no_where_the_drivers_library_lacks_a_function(cuda_sim):
+    job = cuda_sim.job(0)
+    cuda_sim.without("cuCheckpointProcessRestore")
+    done = run(cuda_sim, "park", str(job.pid), "--dry-run")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "this driver's libcuda.so.1 has no checkpoint functions" in done.stdout
+    assert cuda_sim.calls == []
+    assert job.state == RUNNING
+
+
 def test_a_dry_run_calls_nothing(cuda_sim):
     job = cuda_sim.job(0)
     done = run(cuda_sim, "park", str(job.pid), "--dry-run")

@@ -75,4 +75,4 @@ def test_where_nothing_was_called_asking_again_is_not_advised():
     told = answer(Call("dlopen", None, "no such file"), refused="no library")
     detail, hint = explained(told, ParkOutcome.UNKNOWN, 7)
     assert "nothing was done" in (detail or "")
-    assert hint is None
+    assert hint == "In a container, NVIDIA_DRIVER_CAPABILITIES must name compute."
