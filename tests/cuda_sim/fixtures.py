@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cuda_sim.build import build
-from tests.nvml_sim.build import NoCompilerError
+from tests.libraries import NoCompilerError
 from tests.nvml_sim.fixtures import SimDriver
 from tests.nvml_sim.machine import SimGpu, SimProcess
 

@@ -9,7 +9,8 @@ import pytest
 from gpudoctor.cli import commands as public
 from tests.faults.commands import APART, COMMANDS
 from tests.faults.staging import DOCUMENTED, FAULTS, Runs, is_one_object, under
-from tests.nvml_sim.build import NoCompilerError, build
+from tests.libraries import NoCompilerError
+from tests.nvml_sim.build import build
 from tools.faults import PAGE, Outcome, agrees, kept, page
 
 KEPT = kept()

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
 import re
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
+from tests.libraries import library
+
 SONAME = "libnvidia-ml.so.1"
 _HERE = Path(__file__).parent
-_SOURCES = _HERE / "src"
-_BUILD = _HERE / "build"
-_FLAGS = (
-    "-std=gnu17", "-O2", "-shared", "-fPIC", "-pthread", "-fvisibility=hidden",
-    "-Wall", "-Wextra", "-Werror", f"-Wl,-soname,{SONAME}",
-)  # fmt: skip
 _LOOKED_UP = re.compile(r'_nvmlGetFunctionPointer\("(\w+)"\)')
 _DEFINED = re.compile(r"^(?:API [\w ]+?[ *]|[A-Z][A-Z0-9_]*\()(nvml\w+)\b", re.MULTILINE)
 _WRITES = re.compile(
@@ -29,17 +20,9 @@ _WRITES = re.compile(
 )
 
 
-class NoCompilerError(RuntimeError):
-    """There is no C compiler on this machine."""
-
-
 def build(missing: tuple[str, ...] = ()) -> Path:
     """The folder that holds the library, without the functions in `missing` (an older driver)."""
-    stubs = _stubs()
-    folder = _BUILD / _digest(stubs, missing)
-    if not (folder / SONAME).exists():
-        _compile(folder, stubs, missing)
-    return folder
+    return library(SONAME, _HERE, missing, {"stubs.c": _stubs()})
 
 
 def function_names() -> frozenset[str]:
@@ -56,7 +39,7 @@ def _pynvml_source() -> str:
 
 @cache
 def _defined() -> frozenset[str]:
-    texts = (path.read_text() for path in sorted(_SOURCES.glob("*.c")))
+    texts = (path.read_text() for path in sorted((_HERE / "src").glob("*.c")))
     return frozenset(name for text in texts for name in _DEFINED.findall(text))
 
 
@@ -65,34 +48,3 @@ def _stubs() -> str:
     names = sorted(function_names() - _defined())
     rows = (f"STUB({n}, {'NO_PERMISSION' if _WRITES.match(n) else 'NOT_SUPPORTED'})" for n in names)
     return '#include "stub.h"\n\n' + "\n".join(rows) + "\n"
-
-
-def _digest(stubs: str, missing: tuple[str, ...]) -> str:
-    seen = hashlib.sha256(stubs.encode())
-    seen.update("\0".join((*_FLAGS, *sorted(missing))).encode())
-    for path in sorted(_SOURCES.iterdir()):
-        seen.update(path.name.encode() + b"\0" + path.read_bytes())
-    return seen.hexdigest()[:16]
-
-
-def _compile(folder: Path, stubs: str, missing: tuple[str, ...]) -> None:
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
-        raise NoCompilerError("the simulated library needs a C compiler (cc)")
-    _BUILD.mkdir(exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="making-", dir=_BUILD))
-    (scratch / "stubs.c").write_text(stubs)
-    command = [compiler, *_FLAGS, f"-I{_SOURCES}", "-o", str(scratch / SONAME)]
-    if missing:
-        (scratch / "hidden.map").write_text("{ local: " + "".join(f"{n}; " for n in missing) + "};")
-        command.append(f"-Wl,--version-script={scratch / 'hidden.map'}")
-    sources = [str(path) for path in sorted(_SOURCES.glob("*.c"))]
-    made = subprocess.run(
-        [*command, *sources, str(scratch / "stubs.c"), "-lm"], capture_output=True, text=True
-    )
-    if made.returncode != 0:
-        raise RuntimeError(f"the simulated library does not compile:\n{made.stderr}")
-    try:
-        scratch.rename(folder)
-    except OSError:  # another process was faster
-        shutil.rmtree(scratch)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from tests.nvml_sim.build import SONAME, NoCompilerError, build
+from tests.libraries import NoCompilerError
+from tests.nvml_sim.build import SONAME, build
 from tests.nvml_sim.machine import SimMachine
 from tests.nvml_sim.presets import eight_h100
 
