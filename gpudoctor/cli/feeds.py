@@ -17,6 +17,7 @@ from gpudoctor.sampling.sampler import Sampler
 
 if TYPE_CHECKING:
     from gpudoctor.daemon.attached import AttachedFeed, Found
+    from gpudoctor.model.check import Inspected
     from gpudoctor.tui.feed import Past
 
 _LOG = logging.getLogger(__name__)
@@ -27,12 +28,16 @@ _FIRST_FRAME_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A feed, not yet started. `source` is as in its Snapshots; `attached` says whether a daemon is asked."""
+    """A feed, not yet started. `source` is as in its Snapshots; `attached`: a daemon is asked.
+
+    `inspected` gives what the checks of that daemon found.
+    """
 
     feed: Sampler | AttachedFeed
     source: str
     past: Past | None = None
     attached: Callable[[], bool] = lambda: False
+    inspected: Callable[[], Inspected | None] = lambda: None
 
 
 def sampler_of(machine: Machine, settings: Settings) -> Sampler:
@@ -79,7 +84,7 @@ def followed(stack: ExitStack, settings: Settings, machine: Machine | None = Non
 
     feed = AttachedFeed(open_direct, seek, found=found, interval_s=every)
     past = UiPast(lambda: feed.client, _recordings)
-    return Source(feed, "nvml", past, lambda: feed.client is not None)
+    return Source(feed, "nvml", past, lambda: feed.client is not None, past.findings)
 
 
 def _recordings() -> Path | None:

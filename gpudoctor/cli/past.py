@@ -1,4 +1,4 @@
-"""What was recorded before the terminal UI was opened: asked of the daemon, or read from its file."""
+"""What a daemon knows beside its snapshots: what was recorded, asked for or read, and what it found."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gpudoctor.errors import GpuDoctorError
 if TYPE_CHECKING:
     from gpudoctor.daemon.client import Client
     from gpudoctor.history.values import History
+    from gpudoctor.model.check import Inspected
 
 # Of all GPUs together; a graph has no room for more.
 _MOST_POINTS = 16_000
@@ -32,6 +33,16 @@ class UiPast:
         """The recordings of that time; None where there are none."""
         client = self._client()
         return self._read_file(since, until) if client is None else _asked(client, since, until)
+
+    def findings(self) -> Inspected | None:
+        """What the checks of the daemon found; None without one that has looked."""
+        from gpudoctor.daemon.client import NoAnswerError
+
+        client = self._client()
+        try:
+            return None if client is None else client.findings()
+        except NoAnswerError:
+            return None
 
     def _read_file(self, since: float, until: float) -> History | None:
         path = self._recordings()

@@ -137,6 +137,7 @@ def _live(source: Source, settings: Settings, plain: bool, read_only: bool) -> i
             fleet=fleet,
             past=source.past,
             attached=source.attached,
+            inspected=source.inspected,
             look=look,
             complaint=complaint,
             read_only=read_only,

@@ -23,6 +23,7 @@ from gpudoctor.model.values import Value
 
 if TYPE_CHECKING:
     from gpudoctor.history.values import History
+    from gpudoctor.model.check import Inspected
 
 TIMEOUT_S = 1.0
 # History is read from the disk, one question after another.
@@ -86,6 +87,20 @@ class Client:
         query = f"since={since:.3f}&until={until:.3f}"
         _, body = self._ask(f"/api/v1/history?{query}", HISTORY_TIMEOUT_S)
         return _decoded(body, History)
+
+    def findings(self) -> Inspected:
+        """What the daemon's checks found when they last ran.
+
+        Raises:
+            NoAnswerError: they have not run lately, or it does not answer.
+        """
+        from gpudoctor.model.check import Inspected
+
+        _, body = self._ask("/api/v1/findings", self._timeout_s)
+        told = _decoded(body, Inspected)
+        if told.schema != "gpudoctor.check/1":
+            raise NoAnswerError(f"its findings are {told.schema}")
+        return told
 
     def _ask(self, target: str, timeout_s: float) -> tuple[dict[str, str], bytes]:
         try:

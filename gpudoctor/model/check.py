@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,3 +46,12 @@ class CheckReport:
     def ended(self, outcome: Outcome) -> tuple[CheckOutcome, ...]:
         """The checks that ended so."""
         return tuple(check for check in self.checks if check.outcome is outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What a daemon answers who is asked for its findings; `generated_at` is when it looked."""
+
+    schema: str
+    generated_at: dt.datetime
+    findings: tuple[Finding, ...]

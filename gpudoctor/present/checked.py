@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from gpudoctor import units
-from gpudoctor.history.values import Note
+from gpudoctor.model.check import Inspected
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.present.cells import Level
 from gpudoctor.present.remarks import Remark
 
 _LEVELS = {Severity.ERROR: Level.BAD, Severity.WARNING: Level.WARN}
-_OVER = ": no longer found"
 
 
 def from_findings(findings: Iterable[Finding]) -> tuple[Remark, ...]:
@@ -19,18 +20,26 @@ def from_findings(findings: Iterable[Finding]) -> tuple[Remark, ...]:
     return _remark([(one.severity, f"{one.subject}: {one.summary}") for one in findings])
 
 
-def from_notes(notes: Iterable[Note]) -> tuple[Remark, ...]:
-    """The worst of what a daemon noted, oldest first, and has not noted to be over."""
-    present: dict[str, Severity] = {}
-    for note in notes:
-        if note.kind != "finding":
-            continue
-        if note.ended:
-            begins = note.text.removesuffix(_OVER) + ": "
-            present = {text: one for text, one in present.items() if not text.startswith(begins)}
-        elif note.severity in set(Severity):
-            present[note.text] = Severity(note.severity)
-    return _remark([(severity, text.partition(": ")[2]) for text, severity in present.items()])
+def with_told(own: tuple[Finding, ...], told: Inspected | None) -> tuple[Finding, ...]:
+    """`own`, and after it what only a daemon found, which may see more; it says so."""
+    if told is None:
+        return own
+    known = {(one.id, one.subject) for one in own}
+    return own + tuple(
+        _by_daemon(one, told) for one in told.findings if (one.id, one.subject) not in known
+    )
+
+
+def _by_daemon(finding: Finding, told: Inspected) -> Finding:
+    when = time.strftime("%H:%M:%S", time.localtime(told.generated_at.timestamp()))
+    return replace(
+        finding,
+        summary=f"{finding.summary} (by the daemon)",
+        evidence=(
+            *finding.evidence,
+            f"found by the daemon at {when}, and not by a check from here",
+        ),
+    )
 
 
 def _remark(found: list[tuple[Severity, str]]) -> tuple[Remark, ...]:

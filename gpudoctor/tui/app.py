@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.check import Inspected
+from gpudoctor.model.finding import Finding
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import GpuProcess, ProcessKey
 from gpudoctor.model.snapshot import Snapshot
-from gpudoctor.present.checked import from_notes
+from gpudoctor.present.checked import from_findings, with_told
 from gpudoctor.present.glyphs import UNICODE, Glyphs
 from gpudoctor.present.host import source_note
 from gpudoctor.present.parked import with_parked
@@ -34,6 +36,9 @@ from gpudoctor.tui.screens.overview import OverviewScreen
 
 if TYPE_CHECKING:
     from gpudoctor.tui.screens.fleet import FleetSource
+
+# A daemon looks once a minute, unless told otherwise.
+_FINDINGS_S = 10.0
 
 
 class GpuDoctorApp(BaseApp):
@@ -61,6 +66,7 @@ class GpuDoctorApp(BaseApp):
         fleet: Callable[[], FleetSource] | None = None,
         past: Past | None = None,
         attached: Callable[[], bool] = lambda: False,
+        inspected: Callable[[], Inspected | None] = lambda: None,
         look: Look = Look(),  # noqa: B008 - it never changes
         complaint: str = "",
         read_only: bool = False,
@@ -70,7 +76,11 @@ class GpuDoctorApp(BaseApp):
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.paused = False
-        self.checked: tuple[Remark, ...] = ()
+        # What the checks found: from here, and those of the daemon.
+        self.own: tuple[Finding, ...] = ()
+        self.told: Inspected | None = None
+        self._inspected = inspected
+        self._ask_again_at = 0.0
         self.verdicts: Verdicts = NO_VERDICTS
         self._settled: frozenset[ProcessKey] = frozenset()
         self.see = next_look(feed)
@@ -113,9 +123,6 @@ class GpuDoctorApp(BaseApp):
             self.history.fill(window_s, history)
         if came:
             self._recorded = True
-            # What a daemon that is gone has found may be over by now.
-            if self._attached():
-                self.checked = from_notes(came[-1][1].notes)
             self._show()
 
     @property
@@ -143,8 +150,11 @@ class GpuDoctorApp(BaseApp):
             apart(self, parked_rows, self._parked_known)
 
     def _notice_source(self) -> None:
-        """Say that a daemon is used from now on, with what it recorded, or that it is gone."""
+        """Take what a daemon found; say that one is used from now on, or that it is gone."""
         attached = self._attached()
+        if attached and time.monotonic() > self._ask_again_at:
+            self._ask_again_at = time.monotonic() + _FINDINGS_S
+            apart(self, self._inspected, self._take_findings)
         if attached == self._was_attached:
             return
         self._was_attached = attached
@@ -152,7 +162,18 @@ class GpuDoctorApp(BaseApp):
             self.notify("A daemon runs here now: what is shown comes from it.")
             self._ask_for_past()
         else:
+            self.told, self._ask_again_at = None, 0.0
             self.notify("The daemon is gone: the driver itself is asked.", severity="warning")
+
+    def _take_findings(self, came: Inspected | GpuDoctorError | None) -> None:
+        # What a daemon that is gone has found may be over by now.
+        self.told = came if isinstance(came, Inspected) and self._attached() else None
+        self._show()
+
+    @property
+    def checked(self) -> tuple[Remark, ...]:
+        """What is to be remarked of what the checks found, from here and by the daemon."""
+        return from_findings(with_told(self.own, self.told))
 
     def _parked_known(self, came: ParkedRows | GpuDoctorError) -> None:
         self._asking_for_parked = False
@@ -189,6 +210,9 @@ class GpuDoctorApp(BaseApp):
         return verdict_of(process, {one.pid: one for one in latest})
 
     def _show(self) -> None:
+        # While we end, the screen is taken apart under us.
+        if not self.is_running:
+            return
         # A screen that is still being put together shows the newest snapshot once it is.
         if isinstance(self.screen, LiveScreen) and self.screen.ready:
             self.screen.catch_up()

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from gpudoctor.checks.context import CheckContext
 from gpudoctor.checks.gather import Wanted, gather
+from gpudoctor.checks.order import ordered
 from gpudoctor.checks.registry import registered
 from gpudoctor.checks.runner import run_checks
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.host.driver import module_report
 from gpudoctor.host.interpreter import Target, find
 from gpudoctor.host.variables import relevant
-from gpudoctor.model.check import CheckReport
+from gpudoctor.model.check import CheckReport, Inspected
 from gpudoctor.model.environment import DriverReport, EnvironmentReport, GpuRow
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present import paste
+from gpudoctor.present.checked import with_told
 from gpudoctor.present.mask import Identity, mask
 
 
@@ -50,6 +52,13 @@ def examine(snapshot: Snapshot, say: Callable[[str], None]) -> Examined:
 def conclude(facts: CheckContext, snapshot: Snapshot) -> Examined:
     """What all checks say of these facts, and the facts as a report."""
     return Examined(run_checks(registered(), facts), _environment(facts, snapshot))
+
+
+def told_too(examined: Examined, told: Inspected | None) -> Examined:
+    """The same, with what only a daemon found."""
+    found = with_told(examined.report.findings, told)
+    found = ordered(found, {check.id: check for check in registered()})
+    return replace(examined, report=replace(examined.report, findings=found))
 
 
 def _target() -> Target | None:

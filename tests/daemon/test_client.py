@@ -24,7 +24,10 @@ from gpudoctor.daemon.pace import Pace, parse_pace
 from gpudoctor.daemon.place import SYSTEM, own_place, places
 from gpudoctor.daemon.routes import Routes
 from gpudoctor.host.proc_files import TICKS_PER_SECOND, boot_time, read_stat
+from gpudoctor.model.check import CheckReport
 from gpudoctor.model.codec import envelope, to_builtins
+from gpudoctor.model.finding import Finding, Fix, Severity
+from gpudoctor.render.metrics.view import Inspection
 from tests.builders import device, process, snapshot
 from tests.fuzz.settled import fuzz, mangled
 
@@ -123,6 +126,27 @@ def test_a_daemon_without_a_sample_or_without_history_is_not_used(path):
         assert refused(Client(path)) == "it answered 503"
         with pytest.raises(NoAnswerError, match="it answered 404"):
             Client(path).history(0, time.time())
+
+
+def test_what_the_checks_found_is_told_with_its_time(path):
+    ledger = Ledger(interval_s=5)
+    ledger.add(now())
+    with served(path, Routes(ledger)):
+        with pytest.raises(NoAnswerError, match="it answered 503"):
+            Client(path).findings()
+        found = Finding("ecc.x", Severity.ERROR, "GPU 1", "3 errors", ("seen",), Fix("reset it"))
+        report = CheckReport((found,), (), 0.1)
+        ledger.add_inspection(Inspection(1_000_000.5, 0.1, (), report))
+        told = Client(path).findings()
+    assert told.findings == (found,)
+    assert told.generated_at.timestamp() == 1_000_000.5
+
+
+def test_findings_of_another_schema_are_not_taken(path):
+    other = envelope("gpudoctor.check/2", {"findings": []})
+    for body, why in ((other, "check/2"), (b"{}", "not understood")):
+        with saying(path, answer(body)) as client, pytest.raises(NoAnswerError, match=why):
+            client.findings()
 
 
 def test_a_socket_that_nobody_listens_at_is_passed_over_in_silence(path):

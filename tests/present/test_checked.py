@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-from gpudoctor.history.values import Note
+import datetime as dt
+from dataclasses import replace
+
+from gpudoctor.model.check import Inspected
 from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.present.cells import Level
-from gpudoctor.present.checked import from_findings, from_notes
+from gpudoctor.present.checked import from_findings, with_told
 from gpudoctor.present.remarks import Remark
 
 MILD = Finding("gpu.clocks", Severity.WARNING, "GPU 1", "runs below its clocks")
 BAD = Finding("torch.build", Severity.ERROR, "torch", "is built without CUDA")
 SMALL = Finding("note", Severity.INFO, "host", "is a host")
-
-
-def note(text, *, ended=False, severity="error", kind="finding"):
-    return Note(0.0, kind, "gpu.ecc", severity, text, ended)
 
 
 def test_the_worst_finding_is_named_and_the_others_are_counted():
@@ -26,15 +25,21 @@ def test_what_is_only_worth_knowing_is_no_remark():
     assert from_findings(()) == ()
 
 
-def test_what_a_daemon_noted_counts_until_it_is_noted_to_be_over():
-    begin = note("gpu.ecc: GPU 1: 3 errors")
-    (one,) = from_notes((begin,))
-    assert one.text == "check (E): GPU 1: 3 errors"
-    over = note("gpu.ecc: GPU 1: no longer found", ended=True)
-    assert from_notes((begin, over)) == ()
-    assert from_notes((over, begin)) == (one,)
-    assert from_notes((note("gpu.ecc: GPU 12: 3 errors"), over)) != ()
+def told(*findings):
+    return Inspected("gpudoctor.check/1", dt.datetime.fromtimestamp(1_000_000, dt.UTC), findings)
 
 
-def test_other_notes_and_severities_that_are_not_known_say_nothing():
-    assert from_notes((note("x: y: z", kind="orphan"), note("x: y: z", severity="odd"))) == ()
+def test_what_the_daemon_found_alone_stands_behind_and_says_so():
+    own, (first, second) = (MILD,), with_told((MILD,), told(BAD, MILD))
+    assert (first,) == own
+    assert second.summary == "is built without CUDA (by the daemon)"
+    assert second.evidence[-1].startswith("found by the daemon at ")
+    assert (second.id, second.severity, second.subject) == (BAD.id, BAD.severity, BAD.subject)
+
+
+def test_the_same_of_another_gpu_is_not_the_same():
+    assert len(with_told((MILD,), told(replace(MILD, subject="GPU 2")))) == 2
+
+
+def test_without_a_daemon_the_findings_are_those_of_here():
+    assert with_told((MILD,), None) == (MILD,)

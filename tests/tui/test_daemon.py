@@ -35,7 +35,9 @@ def screen():
         source = followed(stack, settings, stack.enter_context(open_machine()))
         source.feed.start()
         stack.callback(source.feed.stop)
-        yield GpuDoctorApp(source.feed, past=source.past, attached=source.attached)
+        yield GpuDoctorApp(
+            source.feed, past=source.past, attached=source.attached, inspected=source.inspected
+        )
 
 
 async def test_a_daemon_that_starts_later_is_used_until_it_is_gone_and_again_when_it_is_back(
@@ -54,6 +56,29 @@ async def test_a_daemon_that_starts_later_is_used_until_it_is_gone_and_again_whe
                 await finished(pilot, "The daemon is gone")
                 await until(pilot, lambda: "via daemon" not in lines(app)[0])
                 await _moved_on(pilot, app, app.newest())
+
+
+async def test_what_the_daemon_found_is_named_until_a_check_from_here_finds_it_too(
+    nvml_sim, monkeypatch
+):
+    monkeypatch.setattr("gpudoctor.tui.app._FINDINGS_S", 0.2)
+    nvml_sim.machine.gpus[1].ecc_uncorrected = 3
+    nvml_sim.save()
+    with (
+        screen() as app,
+        serving("--interval", "0.3", "--inspect", "0.5", root=(), env=nvml_sim.env),
+    ):
+        async with app.run_test(size=(160, 40)) as pilot:
+            await finished(pilot, "by the daemon)")
+            assert "ecc.uncorrected" in [one.id for one in app.told.findings]
+            await pilot.press("E")
+            await finished(pilot, "checks ran")
+            same = [one.id for one in app.told.findings if one.id.startswith("ecc.")]
+            assert same == ["ecc.uncorrected"]
+            page = app.screen._examined.report.findings
+            assert [one.summary for one in page if one.id in same] == [
+                "3 uncorrected ECC errors since the driver was loaded"
+            ]
 
 
 async def _moved_on(pilot, app, seen):

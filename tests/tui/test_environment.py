@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import threading
 from dataclasses import replace
 
 import pytest
 
 from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.check import Inspected
+from gpudoctor.model.finding import Finding, Fix, Severity
 from gpudoctor.tui.app import GpuDoctorApp
 from gpudoctor.tui.examine import conclude, examine, save
 from gpudoctor.tui.screens.environment import EnvironmentScreen
@@ -168,6 +171,31 @@ async def test_a_healthy_machine_is_told_to_have_nothing(app):
         assert "Nothing is wrong, as far as the checks can see." in text(app)
         await pilot.press("c")
         await until(pilot, lambda: "there is no fix to copy" in text(app))
+
+
+async def test_what_only_the_daemon_found_is_shown_with_the_rest_and_says_so():
+    facts = sick()
+    known = conclude(facts, facts.snapshot).report.findings
+    hidden = Finding("xid.reported", Severity.ERROR, "GPU 0", "Xid 79", fix=Fix("Reboot."))
+    told = Inspected("gpudoctor.check/1", dt.datetime.now(dt.UTC), (*known, hidden))
+    app = GpuDoctorApp(ScriptedFeed(facts.snapshot), attached=lambda: True, inspected=lambda: told)
+    async with app.run_test(size=(160, 60)) as pilot:
+        await until(pilot, lambda: "(by the daemon)" in text(app))
+        await shown(app, pilot, EnvironmentScreen(look(facts)))
+        assert text(app).count("(by the daemon)") == 1
+        assert "Xid 79 (by the daemon)" in text(app)
+        await pilot.press("end")
+        shown_too = {one.id for one in app.screen._examined.report.findings}
+        assert shown_too == {one.id for one in (*known, hidden)}
+        for _ in known:
+            if "and not by a check from here" in text(app):
+                break
+            await pilot.press("up")
+            await pilot.pause()
+        assert "and not by a check from here" in text(app)
+        await pilot.press("escape")
+        words = next(line for line in lines(app) if "check (E)" in line)
+        assert f"(+{len(known)} more)" in words
 
 
 @pytest.mark.integration

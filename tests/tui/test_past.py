@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from dataclasses import replace
 
 import pytest
 
-from gpudoctor.history.values import GpuHistory, GpuPoint, History, Note
+from gpudoctor.history.values import GpuHistory, GpuPoint, History
+from gpudoctor.model.check import Inspected
+from gpudoctor.model.finding import Finding, Severity
 from gpudoctor.tui.app import GpuDoctorApp
 from gpudoctor.tui.history import WINDOWS
 from tests.builders import GIB, uuid_of
@@ -56,23 +59,41 @@ async def test_without_recordings_the_title_says_nothing_of_them(feed):
         assert app.note == ""
 
 
-class Noted(Recorded):
-    """The same, of a daemon that has found something."""
-
-    def read(self, since, until):
-        found = Note(
-            until - 60, "finding", "gpu.ecc", "error", "gpu.ecc: GPU 1: 3 errors", gpus=(1,)
-        )
-        return replace(super().read(since, until), notes=(found,))
+def found(summary="3 errors"):
+    finding = Finding("gpu.ecc", Severity.ERROR, "GPU 1", summary)
+    return Inspected("gpudoctor.check/1", dt.datetime.now(dt.UTC), (finding,))
 
 
 @pytest.mark.parametrize("attached", [True, False])
 async def test_the_worst_that_a_running_daemon_found_is_named_and_of_a_dead_one_nothing(
     feed, attached
 ):
-    feed.latest = replace(feed.latest, taken_at=time.time())
-    app = GpuDoctorApp(feed, past=Noted(), attached=lambda: attached)
+    app = GpuDoctorApp(feed, attached=lambda: attached, inspected=found)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "of history" in text(app))
-        await pilot.pause(0.1)
-        assert ("check (E): GPU 1: 3 errors" in text(app)) == attached
+        await until(pilot, lambda: "Details" in text(app))
+        words = "check (E): GPU 1: 3 errors (by the daemon)"
+        if attached:
+            await until(pilot, lambda: words in text(app))
+            await pilot.press("e")
+            await until(pilot, lambda: "NOW" in text(app) and words in text(app))
+        else:
+            await pilot.pause(0.1)
+            assert words not in text(app)
+
+
+async def test_what_a_daemon_found_is_asked_again_and_forgotten_when_it_is_gone(feed, monkeypatch):
+    monkeypatch.setattr("gpudoctor.tui.app._FINDINGS_S", 0.0)
+    answers, runs = [found(), found("4 errors")], [True]
+    last = answers[-1]
+    app = GpuDoctorApp(
+        feed,
+        attached=lambda: runs[-1],
+        inspected=lambda: answers.pop(0) if answers else last,
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "GPU 1: 3 errors" in text(app))
+        feed.publish(replace(feed.latest))
+        await until(pilot, lambda: "GPU 1: 4 errors" in text(app))
+        runs.append(False)
+        feed.publish(replace(feed.latest))
+        await until(pilot, lambda: "check (E)" not in text(app))

@@ -23,11 +23,10 @@ from gpudoctor.model.environment import EnvironmentReport
 from gpudoctor.model.finding import Finding
 from gpudoctor.model.snapshot import Snapshot
 from gpudoctor.present.cells import Cell, Level
-from gpudoctor.present.checked import from_findings
 from gpudoctor.present.environment import sections, suspicious
 from gpudoctor.present.findings import COLUMNS, finding_lines, finding_rows, fix_text, summary
 from gpudoctor.present.host import title_cells
-from gpudoctor.tui.examine import Examined, examine, save
+from gpudoctor.tui.examine import Examined, examine, save, told_too
 from gpudoctor.tui.looking import apart
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.widgets.keybar import KeyBar
@@ -115,8 +114,8 @@ class EnvironmentScreen(LiveScreen):
         if isinstance(came, GpuDoctorError):
             self._stand(f"{came.message}: {came.cause}", Level.BAD)
             return
-        self._examined = came
-        self.doctor.checked = from_findings(came.report.findings)
+        self.doctor.own = came.report.findings
+        self._examined = came = told_too(came, self.doctor.told)
         worst = came.report.worst
         self._stand(summary(came.report), Level.GOOD if worst is None else Level.PLAIN)
         self.query_one(Listing).show(finding_rows(came.report))

@@ -7,6 +7,8 @@ from typing import Protocol, cast
 
 from textual.screen import Screen
 
+from gpudoctor.model.check import Inspected
+from gpudoctor.model.finding import Finding
 from gpudoctor.model.orphan import Orphan
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.model.snapshot import Snapshot
@@ -30,11 +32,17 @@ class Doctor(Protocol):
     look: Look
     read_only: bool
     past: Past | None
-    checked: tuple[Remark, ...]
+    own: tuple[Finding, ...]
+    told: Inspected | None
 
     @property
     def note(self) -> str:
         """Where the readings come from, where that is not the driver itself."""
+        ...
+
+    @property
+    def checked(self) -> tuple[Remark, ...]:
+        """What is to be remarked of what the checks found, from here and by the daemon."""
         ...
 
     def newest(self) -> Snapshot | None:
