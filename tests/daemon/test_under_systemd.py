@@ -192,6 +192,57 @@ def test_the_kernel_log_takes_one_right(install):
     assert capabilities(state["CapEff"]) == {CAPABILITIES["CAP_SYSLOG"]}
 
 
+# The manager of a user's own services, who is nobody here.
+OWN = """
+[Service]
+User=nobody
+Group=nogroup
+Type=notify
+Delegate=yes
+RuntimeDirectory=user/65534 home
+ExecStart=/lib/systemd/systemd --user --unit=default.target
+Environment=HOME=/run/home XDG_RUNTIME_DIR=/run/user/65534
+Environment=LD_LIBRARY_PATH=/run/machine GPUDOCTOR_NVML_SIM_STATE=/run/machine/gpus
+"""
+
+
+def test_a_users_own_service_is_ready_answers_its_user_and_ends(manager, nvml_sim, port):
+    nvml_sim.machine.write(manager.folder / "gpus")
+    shutil.copy(nvml_sim.library / SONAME, manager.folder / SONAME)
+    (manager.folder / "units" / "own.service").write_text(OWN)
+    manager.control("daemon-reload")
+    manager.control("start", "own.service")
+
+    def typed(*words):
+        home = ("env", "HOME=/run/home", "XDG_RUNTIME_DIR=/run/user/65534")
+        return manager.run(*NOBODY, *home, *words).stdout
+
+    def state():
+        lines = typed("systemctl", "--user", "--no-pager", "show", NAME).splitlines()
+        return dict(line.partition("=")[::2] for line in lines)
+
+    try:
+        typed(*GPUDOCTOR, "service", "install", "--user", "--", "--listen", f"127.0.0.1:{port}")
+        typed("systemctl", "--user", "daemon-reload")
+        typed("systemctl", "--user", "enable", "--now", NAME)
+        before = state()
+        assert (before["ActiveState"], before["UnitFileState"]) == ("active", "enabled")
+        until(lambda: state()["StatusText"] == "8 of 8 GPUs answer")
+        seen = json.loads(typed(*GPUDOCTOR, "ps", "--json"))
+        made = {one.pid for gpu in nvml_sim.machine.gpus for one in gpu.processes}
+        assert {one["pid"] for one in seen["processes"]} == made
+        typed("systemctl", "--user", "reload", NAME)
+        typed("systemctl", "--user", "stop", NAME)
+        after = state()
+        assert (after["ActiveState"], after["Result"], after["NRestarts"]) == (
+            "inactive",
+            "success",
+            "0",
+        )
+    finally:
+        manager.control("stop", "own.service")
+
+
 RULES = """
 at_most_per_hour = 1
 [[reclaim]]
