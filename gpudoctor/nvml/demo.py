@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 
+from gpudoctor.model.listing import Above
 from gpudoctor.model.owner import Owner
 from gpudoctor.model.process import GpuProcess, GpuUse
 from gpudoctor.model.readings import (
@@ -47,6 +48,18 @@ OWNERS = {
 
 def _uuid(index: int) -> str:
     return f"GPU-5e1f0d0c-{index:04d}-4de0-b0de-0000000000{index:02d}"
+
+
+# What started its processes: by the parent's pid, the nearest first.
+LAUNCHERS: dict[int, tuple[Above, ...]] = {
+    41_190: (
+        Above(41_190, "torchrun", ("torchrun", "--nproc-per-node=4", *_TRAIN[1:])),
+        Above(41_172, "slurmstepd", ("slurmstepd: [8123.0]",)),
+    ),
+    44_860: (Above(44_860, "slurmstepd", ("slurmstepd: [8130.0]",)),),
+    37_980: (Above(37_980, "jupyter-lab", ("jupyter-lab", "--no-browser")),),
+    1_212: (Above(1_212, "containerd-shim", ("containerd-shim-runc-v2",)),),
+}
 
 
 # With what its processes were started, as far as it concerns their GPUs. The ranks choose by LOCAL_RANK.

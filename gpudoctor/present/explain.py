@@ -73,8 +73,13 @@ def _meaning(judged: Orphan) -> str:
     return _MEANINGS[judged.verdict]
 
 
+def weighed(weight: Weight) -> tuple[str, Level]:
+    """What a reason of this weight does to the verdict, in words."""
+    return _WEIGHTS[weight]
+
+
 def _reason(reason: Reason) -> Iterator[Words]:
-    label, level = _WEIGHTS[reason.weight]
+    label, level = weighed(reason.weight)
     yield (Cell(label.ljust(_LABEL), level), Cell(units.printable(reason.text)))
     if reason.evidence:
         yield line(f"{'':{_LABEL}}{reason.evidence}", Level.DIM)

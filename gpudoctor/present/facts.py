@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpudoctor import units
-from gpudoctor.model.orphan import Orphan
+from gpudoctor.model.orphan import Orphan, Reason
 from gpudoctor.model.process import GpuProcess, GpuUse
 from gpudoctor.model.readings import HealthReading
 from gpudoctor.model.snapshot import Device
 from gpudoctor.present.cells import Level
 from gpudoctor.present.devices import clock_limit, state_cell, temperature_cell
+from gpudoctor.present.explain import weighed
 from gpudoctor.present.processes import command_line
 from gpudoctor.present.verdicts import verdict_level
 
@@ -54,13 +55,16 @@ def process_facts(
 
 
 def _verdict(judged: Orphan) -> list[Fact]:
-    reasons = [
-        Fact(one.weight.value, units.printable(f"{one.text} ({one.evidence})"))
-        for one in judged.reasons
-    ]
+    reasons = [_reason(one) for one in judged.reasons]
     offers = [Fact(one.action, f"{one.command}  {one.text}") for one in judged.offers]
     verdict = Fact("verdict", judged.verdict.value, verdict_level(judged))
     return [_heading("Left over?"), verdict, *reasons, _heading("What can be done"), *offers]
+
+
+def _reason(reason: Reason) -> Fact:
+    label, _ = weighed(reason.weight)
+    words = f"{reason.text}: {reason.evidence}" if reason.evidence else reason.text
+    return Fact(label, units.printable(words))
 
 
 def _use(use: GpuUse) -> list[Fact]:
@@ -83,7 +87,7 @@ def device_facts(device: Device, now: float) -> tuple[Fact, ...]:
     return (
         _heading(f"GPU {device.index}: {units.printable(facts.name)}"),
         Fact("state", state.text, state.level),
-        Fact("error", units.printable(units.text(device.error))),
+        *([Fact("error", units.printable(device.error), Level.WARN)] if device.error else []),
         Fact("uuid", facts.uuid),
         Fact("PCI bus id", facts.pci_bus_id),
         Fact("architecture", units.text(facts.architecture)),

@@ -117,11 +117,9 @@ def total_text(fleet: Fleet) -> str:
     gpus = units.count(_sum(it.gpus for it in known))
     free = units.count(_sum(it.gpus_free for it in known))
     power = units.watts(_sum(it.power_watts for it in known))
-    held = units.data_size(_sum(it.orphans_memory_bytes for it in known))
-    return (
-        f"{len(seen)} of {len(known)} machines answer; {gpus} GPUs, {free} free;"
-        f" {power}; {held} held by what is left over"
-    )
+    held = _sum(it.orphans_memory_bytes for it in known)
+    told = "" if held is None else f"; {units.data_size(held)} held by what is left over"
+    return f"{len(seen)} of {len(known)} machines answer; {gpus} GPUs, {free} free; {power}{told}"
 
 
 def gpu_row(gpu: FleetGpu) -> Row:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -35,6 +34,7 @@ class BaseApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,f10", "quit", "Quit", key_display="q"),
         Binding("question_mark,f1", "help", "Help", key_display="?"),
+        Binding("ctrl+p", "command_palette", "All commands", show=False, priority=True),
     ]
 
     def __init__(self, theme: str, set_: Glyphs, look: Look, complaint: str) -> None:
@@ -91,9 +91,11 @@ class BaseApp(App[None]):
 
     def action_command_palette(self) -> None:
         """The palette, in words that the terminal has characters for."""
-        if not isinstance(self.screen, CommandPalette):
+        from gpudoctor.tui.screens.palette import Palette
+
+        if not isinstance(self.screen, Palette):
             asked = self.glyphs.text("Search for commands…")
-            self.push_screen(CommandPalette(placeholder=asked, id="--command-palette"))
+            self.push_screen(Palette(placeholder=asked, id="--command-palette"))
 
     def action_help(self) -> None:
         """The keys of the screen that is shown."""

@@ -16,6 +16,8 @@ from gpudoctor.tui.looking import apart
 
 # A process whose parent ends gets another one; which, is told by no event.
 _OLDEST_S = 5.0
+# A recording knows who launched a process by the pid alone, which stands in the row.
+_UNNAMED = "its launcher, no name recorded"
 
 
 def read_families(rows: Sequence[GpuProcess]) -> Families:
@@ -25,11 +27,14 @@ def read_families(rows: Sequence[GpuProcess]) -> Families:
     return {row.key: ancestors(row.pid) for row in rows if row.visible}
 
 
-def played_families(rows: Sequence[GpuProcess]) -> Families:
-    """The same of a recorded or simulated machine, of which the parents' pids alone are known."""
+def played_families(snapshot: Snapshot) -> Families:
+    """The same of a simulated machine, or of a recorded one, of which only the parents' pids are known."""
+    from gpudoctor.nvml.demo import LAUNCHERS
+
+    known = LAUNCHERS if snapshot.simulated else {}
     return {
-        row.key: (Above(row.parent_pid, "not recorded"),)
-        for row in rows
+        row.key: known.get(row.parent_pid, (Above(row.parent_pid, _UNNAMED),))
+        for row in snapshot.processes
         if row.parent_pid is not None and row.parent_pid > 1
     }
 
@@ -48,7 +53,7 @@ class FamilyBook:
         """What is known now; what is asked for meanwhile is told by `arrived`."""
         rows = snapshot.processes
         if snapshot.source != "nvml":
-            return played_families(rows)
+            return played_families(snapshot)
         present = frozenset((row.key, row.parent_pid) for row in rows)
         now = time.monotonic()
         if not self._asking and (present != self._of or now - self._at > _OLDEST_S):

@@ -58,6 +58,6 @@ def test_a_left_over_process_is_remarked_with_its_strongest_reason_and_once_only
 def test_the_details_name_every_reason_with_its_evidence_and_what_can_be_done():
     facts = {fact.name: fact.value for fact in process_facts(process(100), AT, judged())}
     assert facts["verdict"] == "orphan"
-    assert facts["medium"] == "its parent died (parent is 1 (systemd))"
+    assert facts["hints at it"] == "its parent died: parent is 1 (systemd)"
     assert facts["kill"] == "gpudoctor kill 100  End it."
     assert "verdict" not in {fact.name for fact in process_facts(process(100), AT)}

@@ -136,7 +136,10 @@ class _Profiles(ProfileScreen):
         return KEPT
 
     def about(self):
-        return "In the list Space tags, d compares two, D deletes. Kept in ~/.local/state/gpudoctor/profiles"
+        return (
+            "In the list Space tags, d compares two, D deletes.\n"
+            "Kept in ~/.local/state/gpudoctor/profiles"
+        )
 
 
 async def profiles(pilot: Pilot) -> None:

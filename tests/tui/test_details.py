@@ -183,7 +183,7 @@ async def test_left_over_processes_are_marked_as_soon_as_they_are_judged_and_exp
         assert [line.split()[0] for line in lines(app) if " orphan " in line] == ["100"]
         await pilot.press("end", "enter")
         await until(pilot, lambda: "What can be done" in text(app))
-        assert "its parent died (parent is 1 (systemd))" in text(app)
+        assert "its parent died: parent is 1 (systemd)" in text(app)
         assert "gpudoctor kill 100" in text(app)
         watch.publish()
         await until(pilot, lambda: "What can be done" not in text(app))

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from textual.binding import Binding
+from textual.binding import ActiveBinding, Binding
+from textual.widgets import Static
 
 from gpudoctor.tui.screens.acts import ACTS, ActsScreen
 from gpudoctor.tui.screens.benches import BenchResultScreen, BenchScreen
@@ -33,15 +34,19 @@ def quoted(part):
     return set(re.findall(r"`([^`]+)`", part))
 
 
-def names(bindings):
-    return {name for keys, _ in key_lines(bindings) for name in keys.split()}
+def names(actives):
+    return {name for keys, _ in key_lines(actives) for name in keys.split()}
+
+
+def on(node, *bindings):
+    return [ActiveBinding(node, binding, True, "") for binding in bindings]
 
 
 async def test_the_table_of_keys_is_that_of_the_overview(app):
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(app, pilot)
         await until(pilot, lambda: "Details" in text(app))
-        there = names(active.binding for active in app.screen.active_bindings.values())
+        there = names(app.screen.active_bindings.values())
     rows = [line.split("|")[1] for line in KEYS.splitlines() if line.startswith("| `")]
     assert quoted(" ".join(rows)) == there
 
@@ -67,7 +72,7 @@ async def test_the_table_of_keys_is_that_of_the_overview(app):
     ids=lambda screen: screen.__name__,
 )
 def test_the_keys_of_other_screens_are_described(screen):
-    bindings = Binding.make_bindings(screen.BINDINGS)
+    bindings = on(Static(), *Binding.make_bindings(screen.BINDINGS))
     known = quoted(PAGE) | {act.key for act in ACTS if f"k {act.key}" in quoted(PAGE)}
     assert not names(bindings) - known
 
@@ -80,4 +85,14 @@ def test_every_act_has_its_row_and_its_name():
 
 def test_two_actions_of_one_name_are_listed_apart():
     pair = (Binding("super+c", "copy", "Copy text"), Binding("f2", "copy", "Copy the command"))
-    assert key_lines(pair) == [("super+c", "Copy text"), ("F2", "Copy the command")]
+    assert key_lines(on(Static(), *pair)) == [("super+c", "Copy text"), ("F2", "Copy the command")]
+
+
+async def test_the_keys_of_a_form_leave_out_how_a_line_is_edited_and_scrolling_is_one_line(app):
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot, "R", "f1")
+        await until(pilot, lambda: "Choose a file" in text(app))
+        assert "cursor" not in text(app) and "Delete character" not in text(app)
+        await pilot.press("escape", "escape", "enter", "question_mark")
+        await until(pilot, lambda: "Up Down Home End PgUp PgDn  Scroll" in text(app))
+        assert text(app).index("Scroll") < text(app).index("Read again") < text(app).index("Quit")

@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from gpudoctor.nvml.demo import DemoTimeline
 from gpudoctor.present.glyphs import ASCII
 from gpudoctor.tui.app import GpuDoctorApp
+from gpudoctor.tui.families import played_families
 from gpudoctor.tui.look import Look
 from tests.builders import AT, GIB, device, process, snapshot
 from tests.tui.feeds import ScriptedFeed
@@ -59,6 +61,21 @@ async def test_left_goes_to_the_parent_and_folds_it_and_right_unfolds(played):
         await until(pilot, lambda: pids(app) == [300, 190, 200, 201])
         await pilot.press("enter")
         await until(pilot, lambda: pids(app) == [300, 190])
+
+
+async def test_a_launcher_without_a_name_is_said_to_be_one(played):
+    app = GpuDoctorApp(played, look=Look(tree=True))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot)
+        await until(pilot, lambda: "[its launcher, no name recorded]" in text(app))
+
+
+def test_the_demo_names_what_launched_its_processes():
+    shot = DemoTimeline(AT).at(60.0)
+    named = played_families(shot)
+    parents = {row.parent_pid for row in shot.processes} - {1}
+    assert {above[0].pid for above in named.values()} == parents
+    assert all(above[0].command for above in named.values())
 
 
 async def test_a_family_is_tagged_as_a_whole_and_acted_on_as_such(played):

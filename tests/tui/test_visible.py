@@ -138,7 +138,8 @@ async def test_letters_are_typed_and_no_key_is_promised_that_would_only_be_typed
     async with app.run_test(size=(120, 36)) as pilot:
         await begun(app, pilot, "q", "e", "v")
         await until(pilot, lambda: "'qev'" in text(app))
-        assert "Quit" not in lines(app)[-1] and "Unset both" in lines(app)[-1]
+        last = lines(app)[-1]
+        assert "q Quit" not in last and "F10 Quit" in last and "Unset both" in last
         await pilot.press("escape")
         await until(pilot, lambda: "COMMAND" in text(app))
 

@@ -20,6 +20,8 @@ from gpudoctor.tui.deeds import Deed, EmptyCache, End, Stacks
 from gpudoctor.tui.screens.deed import DeedScreen
 from gpudoctor.tui.screens.live import Doctor, LiveScreen
 from gpudoctor.tui.screens.sheet import Sheet
+from gpudoctor.tui.widgets.choices import Choices
+from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.styling import glyphs_of
 
 _WIDEST_TITLE = 60
@@ -64,7 +66,7 @@ class ActsScreen(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,f9", "dismiss(None)", "Back"),
-        *(Binding(act.key, f"choose('{act.key}')", act.name) for act in ACTS),
+        *(Binding(act.key, f"choose('{act.key}')", act.name, show=False) for act in ACTS),
     ]
 
     def __init__(self, rows: Sequence[GpuProcess]) -> None:
@@ -78,7 +80,7 @@ class ActsScreen(ModalScreen[str | None]):
             for act in ACTS
             if act.fits(self._rows)
         ]
-        box = OptionList(*options, id="acts", compact=True, markup=False)
+        box = Choices(*options, dom_id="acts")
         first = self._rows[0]
         named = f"{first.pid} {command_line(first)}"
         title = named if len(self._rows) == 1 else f"{len(self._rows)} processes"
@@ -86,6 +88,7 @@ class ActsScreen(ModalScreen[str | None]):
         box.border_title = glyphs_of(self).text(title[:_WIDEST_TITLE].replace("[", "("))
         box.border_subtitle = "Esc goes back"
         yield box
+        yield KeyBar()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter or a click chooses."""

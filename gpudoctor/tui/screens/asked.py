@@ -142,6 +142,10 @@ class AskedScreen(Screen[None], Generic[_T]):
         if self.answer is not None:
             self.fill(self.answer)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The filter that is being typed is not opened again."""
+        return action != "filter" or not isinstance(self.focused, FilterInput)
+
     def action_filter(self) -> None:
         """Type words that a row must have."""
         self.query_one("#filter-bar").display = True

@@ -10,7 +10,6 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.bench import BenchReport
@@ -30,7 +29,7 @@ from gpudoctor.tui.widgets.grid import Grid
 from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.lines import Lines
 from gpudoctor.tui.widgets.list import Listing
-from gpudoctor.tui.widgets.styling import worded
+from gpudoctor.tui.widgets.told import Told
 
 
 class BenchScreen(FormScreen):
@@ -38,7 +37,7 @@ class BenchScreen(FormScreen):
 
     AUTO_FOCUS = "#script"
     FIELDS = (
-        ("script", "script", "empty: cuDNN's modes; main.py: its settings; F2 chooses"),
+        ("script", "script", "main.py; empty: cuDNN's modes; F2 chooses"),
         ("arguments", "its arguments", "as in a shell"),
         ("networks", "networks (cuDNN)", "resnet50, unet, conv1d, vgg, convnext"),
         ("settings", "modes or settings", "empty: all"),
@@ -128,9 +127,9 @@ class BenchResultScreen(LiveScreen):
     def compose(self) -> ComposeResult:
         """Title, verdicts, table, details."""
         yield Lines(spread=True, dom_id="title")
-        yield Static(id="verdicts")
+        yield Told(dom_id="verdicts")
         yield Listing(COLUMNS, empty="Nothing was measured.", dom_id="results")
-        yield VerticalScroll(Static(id="report-text"), id="report")
+        yield VerticalScroll(Told(dom_id="report-text"), id="report")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -148,12 +147,12 @@ class BenchResultScreen(LiveScreen):
     def _arrived(self, came: BenchReport | GpuDoctorError) -> None:
         if not self.is_attached:
             return
-        head = self.query_one("#verdicts", Static)
+        head = self.query_one("#verdicts", Told)
         if isinstance(came, GpuDoctorError):
-            head.update(worded(head, (line(f"{came.message}: {came.cause}"),)))
+            head.tell((line(f"{came.message}: {came.cause}"),))
             return
         self._report = came
-        head.update(worded(head, heading_lines(came)))
+        head.tell(heading_lines(came))
         self.query_one(Listing).show(result_rows(came))
         self.on_listing_moved()
 
@@ -162,8 +161,7 @@ class BenchResultScreen(LiveScreen):
         key = self.query_one(Listing).selected
         if self._report is None or key is None:
             return
-        box = self.query_one("#report-text", Static)
-        box.update(worded(box, result_lines(self._report.results[int(key)])))
+        self.query_one("#report-text", Told).tell(result_lines(self._report.results[int(key)]))
 
     def on_grid_opened(self) -> None:
         """Give the keys to the details."""

@@ -12,15 +12,21 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from gpudoctor.present.columns import Column
+from gpudoctor.tui.widgets.choices import Choices
+from gpudoctor.tui.widgets.keybar import KeyBar
 
 Hidden = tuple[str, ...]
+
+
+class _Turns(Choices):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "Show or hide")]
 
 
 class ColumnsScreen(ModalScreen[None]):
     """A list of columns, each with a mark where it is shown; every change is told at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "turn", "Show or hide"),
+        Binding("space", "turn", "Show or hide", show=False),
         Binding("escape,q,f2", "dismiss(None)", "Back"),
     ]
 
@@ -40,10 +46,11 @@ class ColumnsScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """The columns that may be hidden."""
         options = [Option(self._label(key), id=key) for key in self._titles]
-        box = OptionList(*options, id="columns", compact=True, markup=False)
+        box = _Turns(*options, dom_id="columns")
         box.border_title = "Columns"
         box.border_subtitle = "Enter turns, Esc leaves"
         yield box
+        yield KeyBar()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter or a click."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 
 from gpudoctor.errors import GpuDoctorError
@@ -24,7 +25,7 @@ class AskScreen(Sheet):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,y", "agree", "Do it"),
-        Binding("escape,n,q", "leave", "Leave it"),
+        Binding("escape,n,q", "leave", "Back"),
     ]
 
     def __init__(self, title: str, prepare: Callable[[], tuple[Words, ...]]) -> None:
@@ -44,16 +45,34 @@ class AskScreen(Sheet):
         if isinstance(came, GpuDoctorError):
             self.refuse(came)
             return
-        self._state, self._plan = "asking", came
+        self._plan = came
+        self.become("asking")
         self.tell(came, _ASK)
 
+    def become(self, state: str) -> None:
+        """Looking, asking, refused, doing or over; which keys work depends on it."""
+        self._state = state
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A yes is taken when it was asked for."""
+        return action != "agree" or self._state == "asking"
+
     def action_agree(self) -> None:
-        """Do it, once; a result is closed by the same key."""
-        if self._state == "over":
+        """Do it, once."""
+        self.become("doing")
+        self.agreed()
+
+    def key_enter(self, event: events.Key) -> None:
+        """A result is closed by the keys that agreed."""
+        if self._state in ("over", "refused"):
+            # It would go on to the screen below, which is in front by then.
+            event.stop()
             self.dismiss(None)
-        elif self._state == "asking":
-            self._state = "doing"
-            self.agreed()
+
+    def key_y(self, event: events.Key) -> None:
+        """As Enter does."""
+        self.key_enter(event)
 
     def agreed(self) -> None:
         """What a yes does."""
@@ -61,7 +80,7 @@ class AskScreen(Sheet):
 
     def refuse(self, error: GpuDoctorError) -> None:
         """Say why it cannot be done."""
-        self._state = "over"
+        self.become("refused")
         self.tell(failure(error), _BACK)
 
 
@@ -71,7 +90,7 @@ class DeedScreen(AskScreen):
     A deed that only looks, and says so by `repeats`, is done again without another question.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("r", "repeat", "Again", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("r", "repeat", "Look again")]
 
     def __init__(self, deed: Deed) -> None:
         super().__init__(deed.title, deed.prepare)
@@ -87,16 +106,21 @@ class DeedScreen(AskScreen):
 
     def action_repeat(self) -> None:
         """Look again."""
-        if self._state == "over" and self._repeats:
-            self._state = "doing"
-            apart(self.app, self._deed.do, self._ended)
+        self.become("doing")
+        apart(self.app, self._deed.do, self._ended)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what changes nothing is done again."""
+        if action == "repeat":
+            return self._state == "over" and self._repeats
+        return super().check_action(action, parameters)
 
     @property
     def _repeats(self) -> bool:
         return bool(getattr(self._deed, "repeats", False))
 
     def _ended(self, came: Done | GpuDoctorError) -> None:
-        self._state = "over"
+        self.become("over")
         done = Done(failure(came), ok=False) if isinstance(came, GpuDoctorError) else came
         if self.is_attached:
             self.tell(done.lines, _AGAIN if self._repeats else _BACK)

@@ -26,13 +26,14 @@ from gpudoctor.present.cells import Cell, Level
 from gpudoctor.present.environment import sections, suspicious
 from gpudoctor.present.findings import COLUMNS, finding_lines, finding_rows, fix_text, summary
 from gpudoctor.present.host import title_cells
+from gpudoctor.present.words import line
 from gpudoctor.tui.examine import Examined, examine, save, told_too
 from gpudoctor.tui.looking import apart
 from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.lines import Lines
 from gpudoctor.tui.widgets.list import Listing
-from gpudoctor.tui.widgets.styling import worded
+from gpudoctor.tui.widgets.told import Told
 
 _WIDE = 110
 _LABEL = 30
@@ -68,7 +69,7 @@ class EnvironmentScreen(LiveScreen):
         with Container(id="parts"):
             with Vertical(id="wrong"):
                 yield Listing(COLUMNS, empty="", dom_id="findings")
-                yield VerticalScroll(Static(id="finding-text"), id="finding")
+                yield VerticalScroll(Told(dom_id="finding-text"), id="finding")
             yield VerticalScroll(Static(id="facts-text"), id="environment")
         yield KeyBar()
 
@@ -140,10 +141,8 @@ class EnvironmentScreen(LiveScreen):
 
     def _show_finding(self) -> None:
         found = self._finding()
-        text = Text("Nothing is wrong, as far as the checks can see.")
-        if found is not None:
-            text = worded(self.query_one("#finding"), finding_lines(found))
-        self.query_one("#finding-text", Static).update(text)
+        nothing = line("Nothing is wrong, as far as the checks can see.")
+        self.query_one("#finding-text", Told).tell(finding_lines(found) if found else (nothing,))
         self.query_one("#finding").scroll_home(animate=False)
 
     def _show_facts(self, report: EnvironmentReport | None) -> None:

@@ -12,12 +12,16 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import DirectoryTree
 
+from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.styling import glyphs_of
 
 
 class _Scripts(DirectoryTree):
     """Folders and Python files; nothing hidden. Folders are read outside of the painting thread."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "Choose, or open the folder")
+    ]
     ICON_NODE = "+ "
     ICON_NODE_EXPANDED = "- "
     ICON_FILE = "  "
@@ -55,6 +59,7 @@ class FileScreen(ModalScreen[Path | None]):
         box.border_title = "Choose a script"
         keys = "Enter chooses · Backspace: the folder above · Esc goes back"
         box.border_subtitle = glyphs_of(self).text(keys)
+        yield KeyBar()
 
     def on_directory_tree_file_selected(self, event: DirectoryTree.FileSelected) -> None:
         """That one."""

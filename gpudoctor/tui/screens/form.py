@@ -116,8 +116,9 @@ class FormScreen(LiveScreen):
             raise GpuDoctorError(f"{name} cannot be split into words", cause=str(error)) from error
 
     def say(self, text: str, level: Level = Level.DIM) -> None:
-        """The line between the form and the list."""
-        self.query_one("#standing", Lines).show(((Cell(units.printable(text), level),),))
+        """What stands between the form and the list."""
+        lines = [(Cell(units.printable(words), level),) for words in text.splitlines()]
+        self.query_one("#standing", Lines).show(lines)
 
     def _known(self, came: tuple[Kept, ...] | GpuDoctorError) -> None:
         if not self.is_attached or isinstance(came, GpuDoctorError):

@@ -100,7 +100,7 @@ class OverviewScreen(ProcessTable):
         # In steps, so that the graphs do not jump whenever a process comes or goes.
         wanted = -(-max(1, self._listed) // _LEAST_PROCESS_ROWS) * _LEAST_PROCESS_ROWS
         spare = height - fixed - 1 - min(wanted, max(_LEAST_PROCESS_ROWS, height // 3))
-        room = 0 if "graphs" in hidden else min(spare, height // 2)
+        room = 0 if "graphs" in hidden else spare
         tiling = tile(count, width - 2, room)
         graphs = self.query_one("#graphs", Graphs)
         graphs.display = tiling is not None
@@ -138,6 +138,8 @@ class OverviewScreen(ProcessTable):
 
     def action_window(self) -> None:
         """Show a longer time in the graphs, then the shortest again."""
+        if self._tell_of_no_graphs():
+            return
         following = WINDOWS[(WINDOWS.index(self._window) + 1) % len(WINDOWS)]
         self._keep(window=following.name)
         self.catch_up()
@@ -148,6 +150,16 @@ class OverviewScreen(ProcessTable):
         self._keep(hidden=tuple(one for one in PARTS if one in hidden))
         self._hide()
         self.catch_up()
+        if part == "graphs" and part not in hidden:
+            self._tell_of_no_graphs()
+
+    def _tell_of_no_graphs(self) -> bool:
+        if self.query_one("#graphs").display:
+            return False
+        hidden = "graphs" in self.doctor.look.hidden
+        why = "The graphs are hidden: 3 shows them." if hidden else "There is no room for graphs."
+        self.app.notify(why)
+        return True
 
     def _hide(self) -> None:
         for part in ("host", "remarks"):

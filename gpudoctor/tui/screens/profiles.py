@@ -26,8 +26,8 @@ class ProfileScreen(FormScreen):
     FIELDS = (
         ("script", "script", "main.py; F2 chooses"),
         ("arguments", "its arguments", "as in a shell: --epochs 1 --data 'my folder'"),
-        ("python", "interpreter", "python or its environment's folder; empty: found by itself"),
-        ("processes", "processes", "empty: one; 8, or gpu for one on each GPU: torchrun's ranks"),
+        ("python", "interpreter", "python, or its environment; empty: found by itself"),
+        ("processes", "processes", "empty: one; 8, or gpu: ranks, as torchrun starts them"),
     )
     NOTHING_YET = "No profile yet."
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -37,7 +37,7 @@ class ProfileScreen(FormScreen):
 
     def about(self) -> str:
         """Where profiles are kept."""
-        return f"In the list Space tags, d compares two, D deletes. Kept in {shown(profiles())}"
+        return f"In the list Space tags, d compares two, D deletes.\nKept in {shown(profiles())}"
 
     def place(self) -> Path:
         """The folder of all profiles."""

@@ -97,13 +97,14 @@ class ReportScreen(LiveScreen):
             )
         self.query_one("#report-text", Static).update(words)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A comparison has no page of its own."""
+        return action != "page" or self._html is not None
+
     def action_page(self) -> None:
         """Open the HTML report where there is a display; say where it is, and copy that, elsewhere."""
-        path = self._html
-        if path is None:
-            self.app.notify("A comparison has no page of its own.", severity="warning")
-            return
-        open_page(self.app, path)
+        if self._html is not None:
+            open_page(self.app, self._html)
 
 
 def open_page(app: App[None], path: Path) -> None:

@@ -45,6 +45,7 @@ class RunScreen(LiveScreen):
     AUTO_FOCUS = "#talk"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop, then back", key_display="Esc"),
+        Binding("escape,backspace", "back", "Back", key_display="Esc"),
         Binding("backspace", "leave", "Leave it running", key_display="Backspace"),
     ]
 
@@ -83,7 +84,7 @@ class RunScreen(LiveScreen):
             return
         self._show_talk()
         if errand.over:
-            self._concluded = True
+            self._conclude()
             self._stand("reading what it left …", Level.NOTICE)
             apart(self.app, lambda: self._then(errand), self._arrived)
             return
@@ -143,18 +144,28 @@ class RunScreen(LiveScreen):
         self.app.notify("It is over; its result is kept.", title=self._title, markup=False)
         self.app.screen.post_message(RunEnded())
 
+    def _conclude(self) -> None:
+        self._concluded = True
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What is over can be left, and neither stopped nor left running."""
+        if action in ("stop", "leave", "back"):
+            return self._concluded == (action == "back")
+        return super().check_action(action, parameters)
+
     def action_stop(self) -> None:
-        """End the command; where it is over, go back."""
-        if self._concluded:
-            self.dismiss(None)
-        else:
-            self._errand.stop()
-            self._tick()
+        """End the command."""
+        self._errand.stop()
+        self._tick()
+
+    def action_back(self) -> None:
+        """Go back to the form."""
+        self.dismiss(None)
 
     def action_leave(self) -> None:
         """Go back; the command goes on, and its end is told."""
-        if not self._concluded:
-            self._concluded = True
-            errand = self._errand
-            apart(self.app, lambda: self._then(errand) if errand.wait() else None, self._arrived)
+        self._conclude()
+        errand = self._errand
+        apart(self.app, lambda: self._then(errand) if errand.wait() else None, self._arrived)
         self.dismiss(None)

@@ -9,17 +9,22 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from gpudoctor.present.words import Words
-from gpudoctor.tui.widgets.styling import glyphs_of, worded
+from gpudoctor.tui.widgets.keybar import KeyBar
+from gpudoctor.tui.widgets.styling import glyphs_of
+from gpudoctor.tui.widgets.told import Told
 
 
 class Sheet(ModalScreen[None]):
     """Subclasses and callers say what stands on it."""
 
     AUTO_FOCUS = "#sheet"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "leave", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # First, so that what subclasses have Enter do stands first.
+        Binding("enter", "leave", "Back", key_display="Esc"),
+        Binding("escape,q", "leave", "Back"),
+    ]
 
     def __init__(
         self, title: str, lines: Iterable[Words] = (), keys: str = "Esc goes back"
@@ -31,9 +36,10 @@ class Sheet(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The box."""
-        box = VerticalScroll(Static(id="sheet-text"), id="sheet")
+        box = VerticalScroll(Told(dom_id="sheet-text"), id="sheet")
         box.border_title = self._title
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show what is known so far."""
@@ -42,7 +48,7 @@ class Sheet(ModalScreen[None]):
     def tell(self, lines: Iterable[Words], keys: str) -> None:
         """Show these lines, and these words about the keys under them."""
         self._lines = tuple(lines)
-        self.query_one("#sheet-text", Static).update(worded(self, self._lines))
+        self.query_one("#sheet-text", Told).tell(self._lines)
         self.query_one("#sheet").border_subtitle = glyphs_of(self.query_one("#sheet")).text(keys)
 
     def action_leave(self) -> None:

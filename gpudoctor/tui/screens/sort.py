@@ -12,7 +12,13 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from gpudoctor.present.columns import Column
+from gpudoctor.tui.widgets.choices import Choices
+from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.styling import glyphs_of
+
+
+class _Sorts(Choices):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "Sort by it")]
 
 
 class SortScreen(ModalScreen[str | None]):
@@ -32,10 +38,11 @@ class SortScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The columns that can be sorted by."""
         options = [Option(self._label(key, title), id=key) for key, title in self._choices]
-        box = OptionList(*options, id="sort", compact=True)
+        box = _Sorts(*options, dom_id="sort")
         box.border_title = "Sort by"
         box.border_subtitle = "Enter sorts, Esc leaves"
         yield box
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin at the present column."""

@@ -158,6 +158,10 @@ class ProcessTable(LiveScreen):
     def _line(self) -> Line | None:
         return self._lines.get(self._table.selected or "")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The filter that is being typed is not opened again."""
+        return action != "filter" or not isinstance(self.focused, FilterInput)
+
     def action_filter(self) -> None:
         """Type words that a process must have."""
         box = self.query_one("#filter", Input)

@@ -24,10 +24,11 @@ from gpudoctor.tui.screens.live import LiveScreen
 from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.lines import Lines
 from gpudoctor.tui.widgets.styling import worded
+from gpudoctor.tui.widgets.told import Told
 
 _ORDER, _VISIBLE = "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES"
 _HINTS = {
-    _VISIBLE: 'unset: all GPUs. 3,1 or GPU-uuid or MIG-uuid; "" for set and empty',
+    _VISIBLE: 'unset: all GPUs. 3,1 or GPU-… or MIG-…; "": empty',
     _ORDER: "unset: FASTEST_FIRST. PCI_BUS_ID counts as nvidia-smi does",
 }
 
@@ -59,7 +60,7 @@ class VisibleScreen(LiveScreen):
             with Horizontal(classes="variable"):
                 yield Label(f"{name:<21}")
                 yield Input(placeholder=_HINTS[name], id=name, compact=True)
-        yield VerticalScroll(Static(id="map"), Static(id="reasons"), id="answer", can_focus=False)
+        yield VerticalScroll(Static(id="map"), Told(dom_id="reasons"), id="answer", can_focus=False)
         yield KeyBar()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
@@ -101,7 +102,7 @@ class VisibleScreen(LiveScreen):
         if self._whose:
             drawn.insert(0, line(f"Begun with the variables of {self._whose}."))
         self.query_one("#map", Static).update(worded(page, drawn))
-        self.query_one("#reasons", Static).update(worded(page, answer_lines(answer)))
+        self.query_one("#reasons", Told).tell(answer_lines(answer))
 
     def action_copy(self) -> None:
         """Copy the command that sets them so, through the terminal (OSC 52)."""

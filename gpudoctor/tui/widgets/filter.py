@@ -12,6 +12,6 @@ class FilterInput(Input):
     """The filter's words; the last line says how to leave it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "keep", key_display="Enter"),
-        Binding("escape", "screen.clear", "drop", key_display="Esc"),
+        Binding("enter", "submit", "Keep", key_display="Enter"),
+        Binding("escape", "screen.clear", "Drop", key_display="Esc"),
     ]

@@ -13,6 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
+from gpudoctor.tui.keys import key_name
 from gpudoctor.tui.widgets.styling import glyphs_of
 
 
@@ -52,16 +53,17 @@ class KeyBar(Widget):
     def _follow(self, screen: Screen[object]) -> None:
         entries: list[Entry] = []
         seen: set[str] = set()
-        # A letter that is typed does nothing else.
         typing = isinstance(screen.focused, Input)
         x = 0
         for active in screen.active_bindings.values():
             binding = active.binding
+            # A letter that is typed does nothing else; a key that types none does what it always does.
+            name = key_name(binding.key)
+            if typing and len(name) == 1:
+                continue
             if binding.show and binding.action not in seen:
                 seen.add(binding.action)
-                shown = glyphs_of(self).text(self.app.get_key_display(binding))
-                if typing and len(shown) == 1:
-                    continue
+                shown = name if typing else glyphs_of(self).text(self.app.get_key_display(binding))
                 entries.append(Entry(shown, binding.description, x, binding.key))
                 x = entries[-1].end + 1
         if tuple(entries) != self._entries:
