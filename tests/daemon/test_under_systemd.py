@@ -25,7 +25,7 @@ MORE = """
 [Service]
 StandardError=append:/run/machine/log
 Environment=LD_LIBRARY_PATH=/run/machine GPUDOCTOR_NVML_SIM_STATE=/run/machine/gpus
-WatchdogSec=4
+WatchdogSec={watchdog}
 RestartSec=1
 ExecStopPost=+/bin/sh -c 'echo $SERVICE_RESULT >>/run/machine/results'
 """
@@ -55,13 +55,13 @@ def install(manager, nvml_sim, port):
     manager.log.write_text("")
     (manager.folder / "results").unlink(missing_ok=True)
 
-    def done(*options, rights=()):
+    def done(*options, rights=(), watchdog=15):
         nvml_sim.machine.write(manager.folder / "gpus")
         usual = ("--listen", f"127.0.0.1:{port}", "--interval", "0.5")
         told = (*rights, "--", *usual, *options)
         manager.run(*GPUDOCTOR, "service", "install", "--force", *told)
         folder = f"/etc/systemd/system/{NAME}.d"
-        (manager.folder / "more.conf").write_text(MORE)
+        (manager.folder / "more.conf").write_text(MORE.format(watchdog=watchdog))
         manager.run("sh", "-ec", f"mkdir -p {folder}; cp /run/machine/more.conf {folder}")
         manager.control("daemon-reload")
         # It comes back only when the service has said that it is ready.
@@ -142,7 +142,8 @@ def test_a_reload_reads_the_settings_again_in_the_same_process(service):
     assert after["MainPID"] == before
 
 
-def test_a_loop_that_hangs_is_ended_by_the_watchdog_and_begun_anew(service, port):
+def test_a_loop_that_hangs_is_ended_by_the_watchdog_and_begun_anew(install, port):
+    service = install(watchdog=4)
     before = service.state()["MainPID"]
     service.run("kill", "-STOP", before)
     state = service.wait(NRestarts="1", ActiveState="active")
@@ -162,14 +163,12 @@ def test_a_daemon_that_is_killed_is_begun_anew_with_its_history(service, port):
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-def test_it_stops_within_two_seconds_and_leaves_no_socket(service, nvml_sim, hangs):
-    service.wait(StatusText="8 of 8 GPUs answer")
+def test_it_stops_within_two_seconds_and_leaves_no_socket(service, nvml_sim, port, hangs):
+    until(lambda: ask(port, "/readyz")[0] == 200)
     if hangs:
         nvml_sim.machine.hang("*", 600)
         time.sleep(0.7)
-    begun = time.monotonic()
     service.control("stop", NAME)
-    assert time.monotonic() - begun < 3
     state = service.state()
     assert (state["ActiveState"], state["Result"]) == ("inactive", "success")
     times = (int(state[f"{name}TimestampMonotonic"]) for name in ("InactiveEnter", "ActiveExit"))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpudoctor.daemon.access import Access, Guard, _matches
+from gpudoctor.daemon.acts import HOUR_S, ActLog
 from gpudoctor.daemon.http import Request, Response
 from gpudoctor.daemon.pace import parse_pace
 from gpudoctor.daemon.policy import Policy, parse_policy
@@ -48,6 +49,27 @@ def test_of_a_policy_that_is_half_overwritten_only_what_was_written_is_done():
     def run(data):
         found = settled(parse_policy, data.decode("utf-8", "replace"), where="a file")
         assert found is None or not found.kills or b"kill" in data
+
+    run()
+
+
+ACTS = b'{"schema": "gpudoctor.reclaimed/1", "ended_at": [1800000000.0, 1800001800.5, 1800003000.25]}\n'
+ODD_ACTS = (b"[" * 20_000, b'{"ended_at": [1e999]}', b'{"ended_at": [-1e308]}', b"\xff\xfe")
+
+
+def test_a_memory_of_acts_of_any_bytes_never_raises_the_limit(tmp_path):
+    path = tmp_path / "reclaimed.json"
+    log = ActLog(path, clock=lambda: 1_800_003_600.0)
+
+    @fuzz(200)
+    @given(mangled(ACTS) | st.sampled_from(ODD_ACTS))
+    def run(data):
+        path.write_bytes(data)
+        ages = log.ages()
+        assert all(0.0 <= age < HOUR_S for age in ages)
+        assert ages == sorted(ages, reverse=True)
+        log.add()
+        assert log.ages()[-1] == 0.0
 
     run()
 
