@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import platformdirs
 
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.errors import GpuDoctorError, why
 from gpudoctor.model.decoding import convert
 
 
@@ -112,7 +112,7 @@ def load(path: Path | None = None) -> Settings:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise GpuDoctorError(
-            f"the settings file {chosen} cannot be read", cause=str(error)
+            f"the settings file {chosen} cannot be read", cause=why(error)
         ) from error
     return parse(text, where=str(chosen))
 

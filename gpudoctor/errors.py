@@ -42,6 +42,12 @@ class GpuDoctorError(Exception):
         return "\n".join(lines)
 
 
+def why(error: Exception) -> str:
+    """What the system says of an error, without its number and the path that the message names."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error)
+
+
 def _labelled(label: str, text: str) -> str:
     indent = " " * (len(label) + 2)
     return f"{label}: " + f"\n{indent}".join(text.splitlines())

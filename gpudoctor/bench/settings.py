@@ -121,9 +121,10 @@ def parse(listed: str) -> Wanted:
         elif name in _SIMPLE and not equals:
             settings.append(_SIMPLE[name]())
         else:
+            others = (name for name in _SIMPLE if name != "prefetch")
             raise GpuDoctorError(
                 f"{word} is nothing that can be tried",
-                hint=f"There are: {', '.join((WORKERS + '=0..8', 'prefetch=4', *_SIMPLE))}.",
+                hint=f"There are: {', '.join((WORKERS + '=0..8', 'prefetch=4', *others))}.",
             )
     return Wanted(tuple(settings), tuple(dict.fromkeys(counts)))
 

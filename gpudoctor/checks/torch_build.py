@@ -267,7 +267,7 @@ def unavailable(ctx: CheckContext) -> Iterator[Finding]:
         "torch.cuda.is_available() is False although there are GPUs",
         *([cuda.error] if cuda.error else []),
         *cuda.warnings[:3],
-        fix="Solve the cause that is named with it; `gpudoctor env` shows all facts.",
+        fix="Solve the cause, where one is named with it; `gpudoctor env` shows all facts.",
         run=["gpudoctor env", "gpudoctor visible"],
     )
 

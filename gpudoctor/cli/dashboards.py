@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.errors import GpuDoctorError, why
 
 
 def assets() -> Path:
@@ -22,7 +22,7 @@ def assets() -> Path:
             return folder
     raise GpuDoctorError(
         "the dashboards are not in this installation",
-        hint="Install gpudoctor anew: pip install --force-reinstall gpudoctor",
+        hint="Install gpudoctor anew.",
     )
 
 
@@ -31,27 +31,34 @@ def assets() -> Path:
     "--out",
     required=True,
     metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False),
     help="Where to put them; made if it does not exist.",
 )
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
-def dashboards(out: Path, force: bool) -> None:
+def dashboards(out: str, force: bool) -> None:
     """Write Grafana dashboards, alert rules and a docker-compose.yml to a folder."""
+    if not out:  # an empty variable in a script; the current folder is not meant by it
+        raise GpuDoctorError("--out names no folder", hint="For the current one: --out .")
+    written = _write(Path(out), force)
+    click.echo(
+        f"{written} files in {out}; {Path(out) / 'README.md'} says how to use them.", err=True
+    )
+
+
+def _write(out: Path, force: bool) -> int:
     source = assets()
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    there = [path for path in files if (out / path.relative_to(source)).exists()]
-    if there and not force:
-        raise GpuDoctorError(
-            f"{out / there[0].relative_to(source)} exists already",
-            hint="Name another folder, or give --force to overwrite.",
-        )
     try:
+        there = [target for path in files if (target := out / path.relative_to(source)).exists()]
+        if there and not force:
+            raise GpuDoctorError(
+                f"{there[0]} exists already",
+                hint="Name another folder, or give --force to overwrite.",
+            )
         for path in files:
             target = out / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     except OSError as error:
-        raise GpuDoctorError(
-            f"{out} cannot be written to", cause=error.strerror or str(error)
-        ) from error
-    click.echo(f"{len(files)} files in {out}; {out / 'README.md'} says how to use them.", err=True)
+        raise GpuDoctorError(f"{out} cannot be written to", cause=why(error)) from error
+    return len(files)

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 # A disk, a quota or a limit of file sizes that is used up.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TYPES = {
+    "integer": "a whole number",
+    "integer range": "a whole number",
+    "float": "a number",
+    "float range": "a number",
+}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -101,6 +107,9 @@ def _usage_block(error: object) -> str:
         error = click.NoSuchOption(error.option_name, ctx=error.ctx)
     # click sets a tab before each of the choices.
     message = error.format_message().replace("\n\t", " ")
+    # The names of click's types, in words.
+    for type_name, words in _TYPES.items():
+        message = message.replace(f"is not a valid {type_name}.", f"is not {words}.")
     return GpuDoctorError(message, hint=hint).block()
 
 

@@ -73,11 +73,12 @@ def install(
     _check(arguments)
     path = _folder(user) / _NAME
     text = _unit(user, allow_reclaim, kernel_log, arguments)
-    if path.exists() and path.read_text(encoding="utf-8") != text and not force:
-        raise GpuDoctorError(
-            f"{path} exists already and says something else", hint="Give --force to overwrite it."
-        )
     try:
+        if path.exists() and path.read_text(encoding="utf-8") != text and not force:
+            raise GpuDoctorError(
+                f"{path} exists already and says something else",
+                hint="Give --force to overwrite it.",
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -126,7 +127,7 @@ def _files(arguments: tuple[str, ...]) -> dict[str, Path]:
     """
     from gpudoctor.cli.serve import serve
 
-    with serve.make_context("serve", list(arguments)) as context:
+    with serve.make_context("gpudoctor serve", list(arguments)) as context:
         files = {name: it for name, it in context.params.items() if isinstance(it, Path)}
     for path in files.values():
         if not path.is_absolute():
@@ -191,6 +192,6 @@ def _check(arguments: tuple[str, ...]) -> None:
     from gpudoctor.cli.serve import serve
     from gpudoctor.daemon.listen import parse
 
-    with serve.make_context("serve", list(arguments)) as context:
+    with serve.make_context("gpudoctor serve", list(arguments)) as context:
         for text in context.params["listen"]:
             parse(text)

@@ -31,7 +31,8 @@ def web(obj: dict[str, Any], listen: str) -> None:
         raise GpuDoctorError(
             "a browser cannot be served: textual-serve is not installed",
             cause=str(error),
-            hint="pip install 'gpudoctor[web]'",
+            hint=f"Install it beside gpudoctor: {sys.executable} -m pip install textual-serve\n"
+            "or, where pipx installed gpudoctor: pipx inject gpudoctor textual-serve",
             exit_code=ExitCode.UNAVAILABLE,
         ) from error
     from gpudoctor.daemon.listen import bind, bound, parse

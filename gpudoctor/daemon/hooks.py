@@ -18,7 +18,7 @@ from gpudoctor import __version__
 from gpudoctor.config import NotifySettings
 from gpudoctor.daemon.changes import Change
 from gpudoctor.daemon.notify import NotTakenError, Target
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.errors import GpuDoctorError, why
 from gpudoctor.model.finding import Severity
 
 _TIMEOUT_S = 10.0
@@ -183,7 +183,7 @@ def _token(settings: NotifySettings) -> str:
         return Path(settings.token_file).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise GpuDoctorError(
-            f"the token {settings.token_file} of [notify] cannot be read", cause=str(error)
+            f"the token {settings.token_file} of [notify] cannot be read", cause=why(error)
         ) from error
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.errors import GpuDoctorError, why
 
 DEFAULT_AT_MOST = 5
 MOST_PER_HOUR = 1000
@@ -73,7 +73,7 @@ def read_policy(path: Path) -> Policy:
             text = file.read().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise GpuDoctorError(
-            f"the reclaim policy {path} cannot be read", cause=str(error)
+            f"the reclaim policy {path} cannot be read", cause=why(error)
         ) from error
     if told.st_uid not in (0, os.geteuid()) or told.st_mode & 0o022:
         raise GpuDoctorError(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from gpudoctor.errors import ExitCode, GpuDoctorError
+from gpudoctor.errors import ExitCode, GpuDoctorError, why
 from gpudoctor.model.fleet import Fleet, FleetMachine
 
 _TIMEOUT_S = 20.0
@@ -63,7 +63,8 @@ class Prometheus:
         except urllib.error.HTTPError as error:
             raise self._error(_told(error), denied=error.code in _DENIED) from error
         except (OSError, http.client.HTTPException) as error:
-            raise self._error(str(getattr(error, "reason", error))) from error
+            said = getattr(error, "reason", error)
+            raise self._error(why(said) if isinstance(said, Exception) else str(said)) from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise self._error("the answer is not that of a Prometheus") from error
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.errors import GpuDoctorError, why
 from gpudoctor.history.database import lock, move_aside, open_to_write
 from gpudoctor.history.fresh import FreshEvents
 from gpudoctor.history.tiers import forget, roll_up, shrink
@@ -87,7 +87,7 @@ class Recorder:
         except (OSError, sqlite3.Error) as error:
             raise GpuDoctorError(
                 f"the history {self._path} cannot be opened",
-                cause=str(error),
+                cause=why(error),
                 hint="Name another file with --history, or give --no-history.",
             ) from error
         self._thread.start()

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gpudoctor import __version__
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.errors import GpuDoctorError, why
 from gpudoctor.model.codec import encode_line
 from gpudoctor.model.recording import SCHEMA, RecordingHead, open_for
 from gpudoctor.model.snapshot import Snapshot
@@ -30,7 +30,7 @@ class RecordingWriter:
                 f"{path} exists already", hint="Give another name; nothing is overwritten."
             ) from error
         except OSError as error:
-            raise GpuDoctorError(f"{path} cannot be written", cause=str(error)) from error
+            raise GpuDoctorError(f"{path} cannot be written", cause=why(error)) from error
         self._write(encode_line(RecordingHead(SCHEMA, __version__, started_at, interval_s)))
 
     def add(self, snapshot: Snapshot) -> None:
@@ -47,7 +47,7 @@ class RecordingWriter:
         try:
             self._file.close()
         except OSError as error:
-            raise GpuDoctorError(f"{self._path} cannot be written", cause=str(error)) from error
+            raise GpuDoctorError(f"{self._path} cannot be written", cause=why(error)) from error
 
     def _write(self, line: bytes) -> None:
         try:
@@ -58,6 +58,6 @@ class RecordingWriter:
         except OSError as error:
             raise GpuDoctorError(
                 f"the recording {self._path} cannot be continued",
-                cause=str(error),
+                cause=why(error),
                 hint=f"Its {self.snapshots} snapshots so far are kept and can be played.",
             ) from error

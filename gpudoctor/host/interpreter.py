@@ -66,7 +66,7 @@ def _named(python: str, environ: Mapping[str, str]) -> str:
     found = shutil.which(str(path), path=environ.get("PATH"))
     if found is None:
         raise GpuDoctorError(
-            f"there is no interpreter {python}",
+            f"there is no interpreter {python or repr(python)}",
             cause="no executable file of that name, neither as a path nor on PATH",
             hint="Give the path of a python, or the folder of a virtual environment.",
         )

@@ -76,7 +76,8 @@ def pins(
             if wanted.name in requirements and wanted.name not in seen:
                 seen.add(wanted.name)
                 waiting.append((wanted.name, wanted.extras))
-    return tuple(rows)
+    # cuda-toolkit names a wheel anew under each of its extras.
+    return tuple(dict.fromkeys(rows))
 
 
 def _pin(wanted: Requirement, owner: str, installed: str | None) -> Pin:

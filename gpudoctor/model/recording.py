@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from gpudoctor.errors import GpuDoctorError
+from gpudoctor.errors import GpuDoctorError, why
 from gpudoctor.model.codec import decode
 from gpudoctor.model.snapshot import Snapshot
 
@@ -63,7 +63,7 @@ def read(path: Path) -> Recording:
             hint="Make one with: gpudoctor record FILE",
         ) from error
     except (OSError, EOFError, zlib.error) as error:
-        raise GpuDoctorError(f"the recording {path} cannot be read", cause=str(error)) from error
+        raise GpuDoctorError(f"the recording {path} cannot be read", cause=why(error)) from error
     if not snapshots:
         raise GpuDoctorError(f"the recording {path} holds no snapshot", hint="Record for longer.")
     return Recording(head, snapshots)

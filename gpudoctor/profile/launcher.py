@@ -51,9 +51,9 @@ class Program:
         if self.kind != "script":
             return
         path = Path(self.target)
-        if not path.exists():
+        if not self.target or not path.exists():
             raise GpuDoctorError(
-                f"there is no script {self.target}",
+                f"there is no script {self.target or repr(self.target)}",
                 cause=f"no such file in {Path.cwd()}",
                 hint="Options of gpudoctor go before the script, options of the script after it.",
             )

@@ -32,3 +32,19 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     assert isinstance(done.exception, GpuDoctorError)
     with pytest.raises(GpuDoctorError, match="cannot be written"):
         raise done.exception
+
+
+def test_a_folder_that_cannot_be_looked_at_is_told_like_one_that_cannot_be_written(tmp_path):
+    done = CliRunner().invoke(dashboards, ["--out", str(tmp_path / ("long" * 100))])
+    with pytest.raises(GpuDoctorError, match="cannot be written to") as told:
+        raise done.exception
+    assert told.value.cause == "File name too long"
+
+
+def test_an_empty_name_does_not_mean_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(dashboards, ["--out", ""])
+    assert isinstance(done.exception, GpuDoctorError)
+    assert not list(tmp_path.iterdir())
+    assert CliRunner().invoke(dashboards, ["--out", "."]).exit_code == 0
+    assert (tmp_path / "README.md").exists()

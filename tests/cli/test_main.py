@@ -135,3 +135,21 @@ def test_a_group_without_a_command_shows_its_help_and_no_error_around_it(command
 def test_the_choices_of_a_missing_argument_stand_on_one_line(capsys):
     assert run(["completion"]) == 2
     assert "Choose from: bash, zsh, fish\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["kill", "x"], "'x' is not a whole number."),
+        (["orphans", "--window", "x"], "'x' is not a number."),
+        (["ps", "--gpu", "x"], "'x' is not a whole number."),
+        (["--config", "{folder}", "ps"], "cause: Is a directory\n"),
+        (["--replay", "{folder}", "ps"], "cause: Is a directory\n"),
+        (["profile", ""], "error: there is no script ''\n"),
+        (["check", "--python", ""], "error: there is no interpreter ''\n"),
+        (["service", "show", "extra"], "hint: Try: gpudoctor serve --help\n"),
+    ],
+)
+def test_what_was_given_wrong_is_told_in_words(arguments, told, tmp_path, capsys):
+    assert run([word.format(folder=tmp_path) for word in arguments]) == 2
+    assert told in capsys.readouterr().err

@@ -113,5 +113,17 @@ def test_pins_go_through_the_meta_package_for_the_extras_that_torch_asks_for():
     assert rows["triton"].satisfied is False
 
 
+def test_a_wheel_that_several_extras_ask_for_in_the_same_words_is_one_pin():
+    requirements = {
+        "torch": ["cuda-toolkit[cublas,cusparse]==13.0.3"],
+        "cuda-toolkit": [
+            'nvidia-nvjitlink<14,>=13.0.88; extra == "cublas"',
+            'nvidia-nvjitlink<14,>=13.0.88; extra == "cusparse"',
+        ],
+    }
+    names = [row.name for row in pins(requirements, LINUX, ())]
+    assert names == ["cuda-toolkit", "nvidia-nvjitlink"]
+
+
 def test_a_cpu_torch_pins_nothing():
     assert pins({"torch": ["filelock", "jinja2"]}, LINUX, ()) == ()
