@@ -15,7 +15,7 @@ from gpudoctor.model.codec import decode
 from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import Profile, ProfileFinding, Window
 from gpudoctor.model.ranks import RankFinding, RanksProfile, RankTime
-from gpudoctor.profile.rules.shares import costliest
+from gpudoctor.profile.rules.shares import costliest, crowded_seconds
 from gpudoctor.profile.session import regular
 from gpudoctor.profile.summary import load_profile
 from gpudoctor.profile.timeline import gpu_uses
@@ -163,15 +163,20 @@ def _straggler(slow: RankTime, fast: RankTime, lost: float, profile: Profile) ->
     ]
     if excess > lost / 3:
         evidence.append(f"{duration(excess)} more in {phase}")
+    crowded = crowded_seconds(profile.run)
+    if crowded is not None:
+        evidence.append(f"but its main thread had no CPU for {duration(crowded)}")
     return ProfileFinding(
         id="ranks.straggler",
-        severity=Severity.WARNING,
+        severity=Severity.WARNING if crowded is None else Severity.INFO,
         summary=f"Rank {slow.rank} holds the others up for {duration(lost)} a step.",
         gain_seconds=lost * (slow.steps or 0) or None,
         source_line=None if line is None else line.source_line,
         evidence=tuple(evidence),
         fix=Fix(
             "Give every rank the same work: the same amount of data, the same shapes, no extra duties."
+            if crowded is None
+            else "Give every rank CPUs of its own, or measure again on a machine with less other work."
         ),
     )
 
@@ -263,5 +268,9 @@ def _notes(
     counts = [time.steps for time in times if time.steps is not None]
     if counts and max(counts) - min(counts) > 1:
         yield f"The ranks made unequal numbers of steps: {min(counts)} to {max(counts)}."
+    crowded = [crowded_seconds(profile.run) for profile in profiles.values()]
+    if any(one is not None for one in crowded):
+        most = max(one or 0.0 for one in crowded)
+        yield f"The machine was busy: a rank's main thread waited up to {duration(most)} for a CPU."
     if all(time.communication_seconds is None for time in times):
         yield "No communication was seen in the traced steps."

@@ -223,6 +223,8 @@ class Session(msgspec.Struct, frozen=True):
     main_cpu_seconds: float | None = None
     cpu_wait_seconds: float | None = None
     cpu_seconds: float | None = None
+    # Of processes that the script started and that have ended.
+    children_cpu_seconds: float | None = None
     cpus: int | None = None
     cpu: CpuSeen = CpuSeen()
     torch: TorchSeen | None = None

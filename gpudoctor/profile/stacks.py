@@ -99,6 +99,9 @@ def line_time(name: str, file: str, line: int, phase: str, times: Sequence[float
 def _phase(table: list[Function], frames: Frames, in_loop: bool) -> str:
     for index, _ in frames:
         name, file, *_ = table[index]
+        if name == "<module>":
+            # A module that is being imported does nothing of what it is for.
+            continue
         for phase, part, function in _MARKS:
             if part in file and function in name:
                 return phase

@@ -25,7 +25,7 @@ _STYLE = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "re
 _STEPS = {
     "optimizer": "optimizer steps",
     "batch": "batches",
-    "forward": "watched calls of a module",
+    "forward": "calls of a module watched",
 }
 _TOP = 10
 _MOST_FINDINGS = 3
@@ -142,9 +142,12 @@ def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
     if steps is not None:
         what = _STEPS[steps.boundary]
         spread = f"median {duration(steps.median_seconds)}, 95th percentile {duration(steps.p95_seconds)}"
-        rows.append(
-            ("Steps", f"{count(steps.count)} {what} in {duration(steps.span_seconds)}, {spread}")
-        )
+        span = duration(steps.span_seconds)
+        if steps.boundary == "forward":
+            # They are counted for a while only; the span is that of the loop.
+            rows.append(("Steps", f"{count(steps.count)} {what}, {spread}; in all {span}"))
+        else:
+            rows.append(("Steps", f"{count(steps.count)} {what} in {span}, {spread}"))
     if profile.memory:
         most = max(point.resident_bytes for point in profile.memory)
         rows.append(("Host memory", f"at most {data_size(most)} resident"))

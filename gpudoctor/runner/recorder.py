@@ -244,6 +244,7 @@ class Recorder:
             "main_cpu_seconds": self._cpu,
             "cpu_wait_seconds": self._waited(),
             "cpu_seconds": time.process_time() - self._all_cpu_begun,
+            "children_cpu_seconds": sum(os.times()[2:4]),
             "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
             "cpu": self._cpu_facts,
             "loop_at_seconds": self._loop_at,

@@ -15,6 +15,7 @@ from .code_paths import is_runner, is_user
 _MOST_STACKS = 20_000
 _DEEPEST = 200
 _WITHOUT_STACKS = 0.1
+_TRIES = 3
 # With Python's own 5 ms a short stretch of Python is over before this thread gets the interpreter, and
 # the next call into C, which lets go of it, would be blamed for it.
 _SWITCH_S = 0.0005
@@ -92,7 +93,25 @@ class Sampler:
     def _look(self, weight: float) -> None:
         if self.paused or self.outside:
             return
-        frame: Optional[FrameType] = sys._current_frames().get(self._main)
+        stack = self._stack()
+        key = (self.in_loop, tuple(stack))
+        if key in self._weights or len(self._weights) < _MOST_STACKS:
+            self._weights[key] = self._weights.get(key, 0.0) + weight
+        self.samples += 1
+
+    def _stack(self) -> List[Tuple[int, int]]:
+        """The main thread's stack; anew where that thread went on meanwhile, so that no frame stands above a
+        line which did not call it."""
+        for _ in range(_TRIES):
+            frame = sys._current_frames().get(self._main)
+            at = -1 if frame is None else frame.f_lasti
+            stack = self._walk(frame)
+            now = sys._current_frames().get(self._main)
+            if now is frame and (now is None or now.f_lasti == at):
+                break
+        return stack
+
+    def _walk(self, frame: Optional[FrameType]) -> List[Tuple[int, int]]:
         stack: List[Tuple[int, int]] = []
         last = ""
         while frame is not None and len(stack) < _DEEPEST:
@@ -106,10 +125,7 @@ class Sampler:
                 stack.append((id(code), frame.f_lineno or 0))
             last = file
             frame = frame.f_back
-        key = (self.in_loop, tuple(stack))
-        if key in self._weights or len(self._weights) < _MOST_STACKS:
-            self._weights[key] = self._weights.get(key, 0.0) + weight
-        self.samples += 1
+        return stack
 
     def _see_memory(self, now: float) -> None:
         self.memory.append((now, resident_bytes()))

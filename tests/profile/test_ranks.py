@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gpudoctor.errors import GpuDoctorError
-from gpudoctor.model.finding import Fix
+from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import PhaseTime
 from gpudoctor.model.ranks import RankFinding
 from gpudoctor.profile.communication import communication, merged, overlap, without
@@ -15,7 +15,7 @@ from gpudoctor.profile.launcher import Collect, Program
 from gpudoctor.profile.ranks import RankSeen, compare, explained, load_ranks, rank_time
 from gpudoctor.profile.torchrun import arguments, launch_ranks
 from gpudoctor.profile.trace import Event, Trace
-from tests.profile.build import WINDOW, line, profile
+from tests.profile.build import RUN, WINDOW, line, profile
 
 
 def event(name: str, ts: float, dur: float, cat: str = "cpu_op", tid: int = 1) -> Event:
@@ -42,6 +42,14 @@ def rank(number: int, own: float, exposed: float, **changes):
 def found(*ranks):
     times = tuple(time for time, _ in ranks)
     return {one.finding.id: one for one in compare(times, {t.rank: seen for t, seen in ranks})}
+
+
+def test_a_rank_that_had_no_cpu_is_not_said_to_have_more_work():
+    waited = replace(RUN, cpu_wait_seconds=6.0)
+    finding = found(rank(0, 0.05, 0.05), rank(1, 0.095, 0.005, run=waited))["ranks.straggler"]
+    assert finding.finding.severity is Severity.INFO
+    assert "had no CPU for 6.00 s" in finding.finding.evidence[-1]
+    assert "same work" not in finding.finding.fix.text
 
 
 def test_what_makes_a_rank_slow_is_reported_with_it_and_not_beside_it():

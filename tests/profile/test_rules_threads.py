@@ -88,6 +88,13 @@ def test_workers_and_threads_that_crowd_each_other_are_found_where_the_main_thre
     assert seen(4, loaders=loaders, run={"cpu_wait_seconds": 0.5}) == ()
 
 
+def test_where_others_have_the_cpus_the_scripts_own_threads_are_not_blamed():
+    loaders = (LoaderTime(0.0, 100, 6),)
+    busy = {"cpu_wait_seconds": 9.0}
+    assert seen(4, loaders=loaders, run={**busy, "cpu_seconds": 60.0}) != ()
+    assert seen(4, loaders=loaders, run={**busy, "cpu_seconds": 40.0}) == ()
+
+
 def test_what_is_not_known_is_not_judged():
     assert seen(1, cpus=None, cores=None) == ()
     assert seen(None) == ()

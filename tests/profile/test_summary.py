@@ -99,6 +99,31 @@ def test_samples_become_lines_of_the_users_code_by_phase():
     assert (step.total_seconds, step.self_seconds, step.torch_seconds) == (0.75, 0.5, 0.25)
 
 
+def test_importing_a_library_is_not_using_it():
+    libraries = "/lib/site-packages/torch"
+    table = [
+        ("<module>", f"{libraries}/utils/data/sampler.py", 1, False),
+        ("_call_with_frames_removed", "<frozen importlib._bootstrap>", 1, False),
+        ("<module>", "/home/me/main.py", 1, True),
+    ]
+    seen = lines(SamplesSeen(0.01, 1, table, [(1.0, False, [(0, 9), (1, 2), (2, 3)])]))
+    assert [one.phase for one in seen] == ["import"]
+
+
+def test_work_in_processes_that_the_script_started_is_told_where_no_step_was_seen(tmp_path):
+    def notes(**changes):
+        return [
+            note for note in load_profile(session(tmp_path, **changes)).notes if "--pid" in note
+        ]
+
+    none = {"steps": {"count": 0, "span_seconds": 0.0, "seconds": []}, "cpu_seconds": 2.0}
+    (note,) = notes(**none, children_cpu_seconds=6.0)
+    assert "6.00 s of 8.00 s" in note
+    assert notes(**none, children_cpu_seconds=1.5) == []
+    assert notes(**none, children_cpu_seconds=None) == []
+    assert notes(cpu_seconds=2.0, children_cpu_seconds=6.0) == []
+
+
 def test_a_line_that_sleeps_or_waits_in_the_library_below_it_waits(tmp_path):
     script = tmp_path / "main.py"
     script.write_text("time.sleep(1)\nwork.get()\nasleep(2)\n")

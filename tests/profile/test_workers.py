@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gpudoctor.model.finding import Severity
 from gpudoctor.model.profile import LoaderTime, WorkerTime
 from gpudoctor.profile.rules.registry import findings
 from gpudoctor.profile.summary import load_profile
@@ -124,6 +125,18 @@ def test_idle_workers_leave_the_way_to_the_main_process():
     finding, advice = starved(lazy, lazy)
     assert finding.source_line == LOADER.source_line
     assert "way to the main process" in advice
+
+
+def test_idle_workers_on_a_crowded_machine_are_nobodys_fault():
+    lazy = replace(WORKER, busy_seconds=1.0, wait_seconds=9.0)
+    (finding,) = findings(
+        profile(
+            loaders=(replace(LOADER, num_workers=2, workers=(lazy, lazy)),),
+            run=replace(RUN, cpu_wait_seconds=6.0),
+        )
+    )
+    assert (finding.severity, finding.gain_seconds) == (Severity.INFO, None)
+    assert "measure again" in finding.fix.text
 
 
 def test_one_busy_worker_beside_idle_ones_is_told():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import threading
 import time
 
 import pytest
@@ -54,6 +55,50 @@ def test_a_short_stretch_of_python_is_not_blamed_on_the_call_after_it():
     if seen is None:
         pytest.skip("no core was free for a moment")
     assert seen["python_for"] > 2 * seen.get("lets_go_of_the_interpreter", 0.0)
+
+
+def test_no_frame_is_put_above_a_line_that_did_not_call_it():
+    left, entered, done = (threading.Event() for _ in range(3))
+
+    def first():
+        entered.set()
+        left.wait(60)
+
+    def second():
+        entered.set()
+        done.wait(60)
+
+    def work():
+        first()
+        second()
+
+    class Interrupted(Sampler):
+        """One that loses the interpreter in the middle of its first look, until the thread is elsewhere."""
+
+        walks = 0
+
+        def _walk(self, frame):
+            self.walks += 1
+            if self.walks == 1:
+                entered.clear()
+                left.set()
+                assert entered.wait(60)
+            return super()._walk(frame)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert entered.wait(60)
+    sampler = Interrupted(0.005, lambda: None)
+    sampler._main = thread.ident
+    sampler._look(1.0)
+    done.set()
+    thread.join(60)
+    (stack,) = sampler.as_dict()["stacks"]
+    names = [function[0].rpartition(".")[2] for function in sampler.as_dict()["functions"]]
+    seen = [names[index] for index, _ in stack[2]]
+    assert sampler.walks >= 2
+    assert "second" in seen
+    assert "first" not in seen
 
 
 def test_the_switch_interval_is_as_before_when_the_sampler_has_stopped():

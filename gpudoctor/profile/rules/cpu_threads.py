@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import Profile, ProfileFinding, RunFacts, Window
 from gpudoctor.profile.rules.registry import rule
-from gpudoctor.profile.rules.shares import loop_seconds, share
+from gpudoctor.profile.rules.shares import crowded_seconds, loop_seconds, share
 from gpudoctor.profile.rules.source import call_line, text_line
 from gpudoctor.units import count, duration, percent
 
@@ -17,8 +17,8 @@ LONG_OPERATOR_S = 200e-6
 LEAST_LONG = 0.50
 LEAST = 0.30
 WAITED = 0.10
-# Where the main thread itself had to wait for a CPU that long, there is no idle one to use.
-_CROWDED = 0.25
+# Where the script and its workers use less of the CPUs than this, it is others that take them.
+OWN = 0.50
 _SOURCES = (
     "https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
     "https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
@@ -54,8 +54,8 @@ def _too_few(profile: Profile, window: Window, have: int, cores: int) -> Iterato
     long = _operator_seconds(window, LONG_OPERATOR_S)
     if 2 * have > cores or share(long, window) < LEAST_LONG or _on_device(profile):
         return
-    waited = min(run.cpu_wait_seconds or 0.0, run.wall_seconds)
-    crowded = waited >= _CROWDED * run.wall_seconds
+    waited = crowded_seconds(run)
+    crowded = waited is not None
     gain = min(1.0, share(long, window)) * loop_seconds(profile) * (1 - have / cores)
     yield ProfileFinding(
         id="cpu.threads",
@@ -100,7 +100,7 @@ def _crowded(profile: Profile, have: int, workers: int, cpus: float) -> Iterator
     if not run.wall_seconds or waited < WAITED * run.wall_seconds:
         return
     part, best = waited / run.wall_seconds, max(1, math.floor(cpus) - workers)
-    if best >= have:
+    if best >= have or _of_others(profile, cpus):
         return
     yield ProfileFinding(
         id="cpu.threads",
@@ -115,6 +115,15 @@ def _crowded(profile: Profile, have: int, workers: int, cpus: float) -> Iterator
         ),
         sources=_SOURCES,
     )
+
+
+def _of_others(profile: Profile, cpus: float) -> bool:
+    """Whether programs other than the script and its workers had most of the CPUs."""
+    run = profile.run
+    if run.cpu_seconds is None:
+        return False
+    own = run.cpu_seconds + sum(one.cpu_seconds for load in profile.loaders for one in load.workers)
+    return own < OWN * cpus * run.wall_seconds
 
 
 def _operator_seconds(window: Window, least: float = 0.0) -> float:

@@ -8,11 +8,21 @@ from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.profile import LineTime, LoaderTime, Profile, ProfileFinding
 from gpudoctor.profile.rules import workers
 from gpudoctor.profile.rules.registry import rule
-from gpudoctor.profile.rules.shares import costliest, cpus_at_hand, gpu_is_busy, loop_seconds
+from gpudoctor.profile.rules.shares import (
+    costliest,
+    cpus_at_hand,
+    crowded_seconds,
+    gpu_is_busy,
+    loop_seconds,
+)
 from gpudoctor.units import count, duration, percent
 
 STARVED = 0.10
 RESTARTED = 0.10
+_CROWDED = (
+    "The workers wait, too, and so does the main thread, for a CPU: measure again on a machine with less "
+    "other work."
+)
 _GUIDE = "https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html"
 
 
@@ -26,17 +36,22 @@ def starved(profile: Profile) -> Iterator[ProfileFinding]:
         if loader.batches < 3 or loader.wait_seconds < STARVED * loop:
             continue
         line, evidence = _where(profile, loader)
-        slow = _slow_line(profile, loader)
+        slow, crowded = _slow_line(profile, loader), _only_crowded(profile, loader)
         yield ProfileFinding(
             id="loader.starved",
-            severity=Severity.WARNING,
+            severity=Severity.INFO if crowded else Severity.WARNING,
             summary=f"The step waits for data {percent(min(1.0, loader.wait_seconds / loop))} of the time.",
-            gain_seconds=_gain(profile, loader, slow),
+            gain_seconds=None if crowded else _gain(profile, loader, slow),
             source_line=line,
             evidence=evidence,
-            fix=Fix(_advice(profile, loader, slow)),
+            fix=Fix(_CROWDED if crowded else _advice(profile, loader, slow)),
             sources=(_GUIDE,),
         )
+
+
+def _only_crowded(profile: Profile, loader: LoaderTime) -> bool:
+    """Whether idle workers were waited for on a machine without a free CPU, which may be all that it is."""
+    return workers.idle(loader) and crowded_seconds(profile.run) is not None
 
 
 def _where(profile: Profile, loader: LoaderTime) -> tuple[str | None, tuple[str, ...]]:

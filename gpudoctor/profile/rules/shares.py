@@ -10,6 +10,8 @@ from gpudoctor.model.profile import LineTime, Profile, RunFacts, Window
 
 # Above this share of a busy GPU no bottleneck is named: measured, healthy training keeps it at 0.97.
 BUSY_ENOUGH = 0.8
+# Where the main thread itself had to wait for a CPU that long, there is no idle one to use.
+CROWDED = 0.25
 
 
 def loop_seconds(profile: Profile) -> float:
@@ -44,6 +46,12 @@ def line_with(profile: Profile, pattern: re.Pattern[str]) -> LineTime | None:
     """The line of the step that took most of those whose text has `pattern`."""
     found = [line for line in profile.lines if line.phase == "step" and pattern.search(line.text)]
     return max(found, key=lambda line: line.total_seconds, default=None)
+
+
+def crowded_seconds(run: RunFacts) -> float | None:
+    """For how long the main thread had no CPU, where that was a good part of the run; None where not."""
+    waited = min(run.cpu_wait_seconds or 0.0, run.wall_seconds)
+    return waited if waited > 0 and waited >= CROWDED * run.wall_seconds else None
 
 
 def cpus_at_hand(run: RunFacts) -> int | None:

@@ -17,6 +17,12 @@ def ratios(loader: LoaderTime) -> list[float]:
     return [ratio for one in loader.workers if (ratio := one.busy_ratio) is not None]
 
 
+def idle(loader: LoaderTime) -> bool:
+    """Whether all workers mostly waited to be asked for a batch."""
+    seen = ratios(loader)
+    return bool(seen) and max(seen) < IDLE
+
+
 def line(loader: LoaderTime) -> LineTime | None:
     """The line that costs the workers most, by the worker that was longest in its own."""
     lines = [one.line for one in loader.workers if one.line is not None]
@@ -67,7 +73,7 @@ def advice(loader: LoaderTime, have: str) -> str:
             "Most of it is the wait for each epoch's first batch: keep the workers with "
             "DataLoader(…, persistent_workers=True)."
         )
-    if seen and max(seen) < IDLE:
+    if idle(loader):
         return (
             "The workers wait, too: what takes time is a batch's way to the main process. Hand over less "
             "(uint8 for float32, no lists of objects), or try pin_memory and a larger prefetch_factor."
