@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,19 +172,23 @@ def _notes(session: Session) -> list[str]:
             f"The machine was busy: the main thread waited {duration(waited)} for a CPU, so times are "
             "longer than on an idle machine." + _crowded(session)
         )
-    children = session.children_cpu_seconds or 0.0
-    own = session.cpu_seconds or 0.0
-    if not any(row.count for row in _rows(session)) and children > max(_LONG_ENOUGH, own):
-        notes.append(
-            f"Most of the CPU time ({duration(children)} of {duration(children + own)}) was used by "
-            "processes that the script started; they are not profiled. Ranks are with --nproc-per-node, one that runs "
-            "is with --pid."
-        )
+    notes.extend(_elsewhere(session))
     if session.ended.how == "running":
         notes.append(
             "The process was gone before it could say how it ended; its last seconds are missing."
         )
     return notes
+
+
+def _elsewhere(session: Session) -> Iterator[str]:
+    children, own = session.children_cpu_seconds or 0.0, session.cpu_seconds or 0.0
+    if any(row.count for row in _rows(session)) or children <= max(_LONG_ENOUGH, own):
+        return
+    spent = f"{duration(children)} of {duration(children + own)}"
+    yield (
+        f"Most of the CPU time ({spent}) was used by processes that the script started; they are not "
+        "profiled. Ranks are with --nproc-per-node, one that runs is with --pid."
+    )
 
 
 def _crowded(session: Session) -> str:
