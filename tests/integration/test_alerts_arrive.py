@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -18,17 +19,27 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
     pytest.mark.skipif(alertmanager.PROGRAM is None, reason="alertmanager is not installed"),
 ]
-RULES = Path(__file__).parents[2] / "grafana" / "alerts" / "gpudoctor.yml"
+OURS = Path(__file__).parents[2] / "grafana"
 
 
 def impatient(path):
     """Our rules, but that nothing has to last; gives their file."""
-    rules = yaml.safe_load(RULES.read_text())
+    rules = yaml.safe_load((OURS / "alerts/gpudoctor.yml").read_text())
     for group in rules["groups"]:
         for rule in group["rules"]:
             rule.pop("for", None)
     path.write_text(yaml.safe_dump(rules))
     return path
+
+
+def configuration(folder, daemon, taking):
+    """Our prometheus.yml with its Alertmanager, these addresses, and shorter times."""
+    text = (OURS / "prometheus.yml").read_text()
+    before, alerting, after = re.split(r"(# alerting:\n(?:# .*\n)+)", text)
+    text = before + re.sub("^# ", "", alerting, flags=re.MULTILINE) + after
+    text = text.replace("localhost:9093", taking).replace("localhost:9836", daemon)
+    text = text.replace("alerts/gpudoctor.yml", str(impatient(folder / "rules.yml")))
+    return text.replace("15s", "1s")
 
 
 def until(true, seconds=40):
@@ -45,16 +56,8 @@ def test_a_lost_gpu_reaches_alertmanager_in_words_and_goes_when_it_is_back(nvml_
         serving("--interval", "0.2", root=(), env=nvml_sim.env) as daemon,
     ):
         instance = daemon.url.removeprefix("http://").rstrip("/")
-        process, prometheus = begun(
-            tmp_path,
-            f"""
-global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
-rule_files: [{impatient(tmp_path / "rules.yml")}]
-alerting:
-  alertmanagers: [{{static_configs: [{{targets: ["{taking.url[7:-1]}"]}}]}}]
-scrape_configs: [{{job_name: gpudoctor, static_configs: [{{targets: ["{instance}"]}}]}}]
-""",
-        )
+        config = configuration(tmp_path, instance, taking.url[len("http://") : -1])
+        process, prometheus = begun(tmp_path, config)
         try:
             wait_until_it_answers(prometheus, tmp_path)
             prometheus.wait_for("count(gpudoctor_gpu_up == 1) == 8")
