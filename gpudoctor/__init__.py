@@ -1,3 +1,3 @@
 """gpudoctor: what is wrong with a GPU machine, in plain words, with the evidence and the fix."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +113,9 @@ def test_nothing_heavy_is_loaded_for_the_report():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     loaded = set(done.stderr.rpartition("LOADED")[2].split())
     assert not loaded & {"torch", "textual", "rich", "jinja2", "prometheus_client", "numpy"}
+
+
+def test_the_changelog_begins_with_this_version():
+    changelog = Path(__file__).parents[2] / "CHANGELOG.md"
+    headings = [line for line in changelog.read_text().splitlines() if line.startswith("## ")]
+    assert headings[0].split()[1] == __version__
