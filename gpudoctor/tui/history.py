@@ -12,6 +12,7 @@ from gpudoctor.history.values import History as Recorded
 from gpudoctor.model.process import ProcessKey
 from gpudoctor.model.snapshot import Device, DeviceState, Snapshot
 from gpudoctor.tui.feed import Past
+from gpudoctor.tui.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,14 @@ class Window:
 
 
 WINDOWS = (Window(60, "1 min"), Window(600, "10 min"), Window(3600, "1 h"), Window(86400, "1 d"))
-# An hour at one sample a second.
-_KEPT = 3_600
 # A value stands for the time until the next one; after so many steps without one, nothing is known.
 _STEPS_HELD = 2.5
 Point = tuple[float, float | None]
+
+
+def window_over(seconds: float) -> Window:
+    """The shortest window that spans so many seconds, else the longest."""
+    return next((window for window in WINDOWS if window.seconds >= seconds), WINDOWS[-1])
 
 
 class Grain:
@@ -143,31 +147,13 @@ class Track:
         return next((grain for grain in self._grains if grain.kept_s >= window_s), self._grains[-1])
 
 
-class Run:
-    """The last values of a process, one for each look."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self) -> None:
-        self._values: deque[float | None] = deque(maxlen=_KEPT)
-
-    def add(self, value: float | None) -> None:
-        """Take down the newest value."""
-        self._values.append(value)
-
-    def points(self, wanted: int) -> list[float | None]:
-        """The last `wanted` values, oldest first."""
-        held = len(self._values)
-        return [self._values[i] for i in range(max(0, held - wanted), held)]
-
-
 class History:
     """Utilisation and memory of each GPU, memory of each process."""
 
     def __init__(self) -> None:
         self.utilization: dict[str, Track] = {}
         self.memory: dict[str, Track] = {}
-        self.processes: dict[ProcessKey, Run] = {}
+        self.processes: dict[ProcessKey, Steps] = {}
 
     def add(self, snapshot: Snapshot) -> None:
         """Take down one snapshot; processes that are gone are forgotten."""
@@ -180,7 +166,7 @@ class History:
         seen = {process.key: process.memory_used_bytes for process in snapshot.processes}
         _forget(self.processes, seen)
         for key, used in seen.items():
-            self.processes.setdefault(key, Run()).add(used)
+            self.processes.setdefault(key, Steps()).add(at, used)
 
     def fill(self, window_s: float, recorded: Recorded) -> None:
         """Take what was recorded before of the GPUs, of the last `window_s` seconds."""
@@ -230,6 +216,6 @@ def _track(tracks: dict[str, Track], key: str) -> Track:
     return tracks.setdefault(key, Track())
 
 
-def _forget(runs: dict[ProcessKey, Run], kept: Iterable[ProcessKey]) -> None:
+def _forget(runs: dict[ProcessKey, Steps], kept: Iterable[ProcessKey]) -> None:
     for key in runs.keys() - set(kept):
         del runs[key]

@@ -48,11 +48,11 @@ async def test_the_memory_of_a_process_is_drawn_over_time(app, feed):
         await opened(app, pilot, "enter")
         first = feed.latest
         grown = tuple(replace(row, memory_used_bytes=60 * GIB) for row in first.processes)
-        feed.publish(replace(first, processes=grown))
+        feed.publish(replace(first, processes=grown, taken_at=first.taken_at + 5))
         await until(pilot, lambda: "full height is 60.0 GiB" in text(app))
         graph = [line for line in lines(app) if "█" in line]
         assert len(graph) == 6
-        assert graph[0].count("█") == 1 and graph[-1].count("█") == 2
+        assert graph[0].count("█") == 1 and graph[-1].count("█") > 5
 
 
 async def test_enter_on_a_gpu_opens_all_its_readings(app):

@@ -5,7 +5,7 @@ import pytest
 from gpudoctor.history.values import GpuHistory, GpuPoint
 from gpudoctor.history.values import History as Recorded
 from gpudoctor.model.snapshot import DeviceState
-from gpudoctor.tui.history import WINDOWS, Grain, History, Run, Track, recorded
+from gpudoctor.tui.history import WINDOWS, Grain, History, Track, recorded, window_over
 from tests.builders import AT, GIB, device, process, snapshot, uuid_of
 
 # A whole multiple of all lengths that graphs have here.
@@ -120,15 +120,23 @@ def test_a_process_that_ended_is_forgotten_and_its_reused_pid_begins_anew():
     history = History()
     history.add(snapshot(processes=(process(7, started=1.0, used=GIB),)))
     history.add(snapshot(processes=(process(7, started=2.0, used=2 * GIB),)))
-    assert [values.points(5) for values in history.processes.values()] == [[2.0 * GIB]]
+    (held,) = history.processes.values()
+    assert held.columns(60, 1, AT) == [2.0 * GIB]
 
 
-def test_of_a_process_the_last_values_come_oldest_first_and_an_hour_is_kept():
-    run = Run()
-    for value in (1.0, None, 3.0):
-        run.add(value)
-    assert run.points(2) == [None, 3.0]
-    assert run.points(9) == [1.0, None, 3.0]
-    for value in range(5_000):
-        run.add(float(value))
-    assert len(run.points(10_000)) == 3_600
+def test_a_process_is_known_from_its_first_look_on_though_nobody_looked_at_it_then():
+    history = History()
+    for second, used in ((0, 1), (30, 2), (50, 1)):
+        row = process(7, used=used * GIB)
+        history.add(snapshot(processes=(row,), taken_at=AT + second))
+    (held,) = history.processes.values()
+    assert held.begun == AT
+    shown = held.columns(60, 60, AT + 59)
+    assert shown[30 - 1] == GIB
+    assert shown[30:50] == [2.0 * GIB] * 20
+    assert shown[50:] == [GIB] * 10
+
+
+@pytest.mark.parametrize(("known", "name"), [(0, "1 min"), (61, "10 min"), (1e6, "1 d")])
+def test_the_shortest_window_that_shows_all_is_chosen(known, name):
+    assert window_over(known).name == name

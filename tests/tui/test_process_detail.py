@@ -90,6 +90,25 @@ async def test_of_a_recorded_machine_nothing_is_read_from_this_one(children):
         assert "Where it comes from" not in text(app)
 
 
+async def test_its_memory_is_shown_from_before_its_details_were_opened():
+    at = float(int(time.time()))
+    rows = [(0, 40 * GIB), (240, 10 * GIB), (300, 10 * GIB)]
+    looks = [
+        snapshot(device(0), processes=(process(7, used=used),), taken_at=at + second)
+        for second, used in rows
+    ]
+    feed = ScriptedFeed(looks[0])
+    app = GpuDoctorApp(feed)
+    async with app.run_test(size=(120, 60)) as pilot:
+        for look in looks[1:]:
+            await until(pilot, lambda seen=feed.latest: app.snapshot is seen)
+            feed.publish(look)
+        await until(pilot, lambda: app.snapshot is looks[-1])
+        await pilot.press("enter")
+        await until(pilot, lambda: "GPU memory of the last 10 min" in text(app))
+        assert "full height is 40.0 GiB" in text(app)
+
+
 @pytest.mark.integration
 async def test_stacks_are_read_and_read_again_on_request(children):
     code = "def loads():\n import time; print(1); time.sleep(60)\nloads()"

@@ -40,7 +40,7 @@ class DeviceScreen(FactsScreen):
         self.show_facts(device_facts(device, snapshot.taken_at))
         track = self.doctor.history.utilization.get(device.uuid)
         if track is not None:
-            shown = track.columns(600, self.size.width, snapshot.taken_at)
+            shown = track.columns(600, self.graph_width, snapshot.taken_at)
             self.show_history("Utilization of the last 10 minutes", shown)
 
     def action_copy(self) -> None:

@@ -74,12 +74,16 @@ class FactsScreen(LiveScreen):
             table.add_row(Text(set_.text(fact.name)), value)
         return table
 
+    @property
+    def graph_width(self) -> int:
+        """How many values the graph shows."""
+        return max(10, self.size.width - 6)
+
     def show_history(self, title: str, values: list[float | None]) -> None:
         """Show one graph above the facts; `values` are shares of 1."""
-        width = max(10, self.size.width - 6)
         # In a low terminal the facts are what the screen was opened for.
         rows = _GRAPH_ROWS_LOW if self.size.height < _LOW else _GRAPH_ROWS
-        lines = area(values, width, rows, self.doctor.glyphs)
+        lines = area(values, self.graph_width, rows, self.doctor.glyphs)
         text = Text(f"\n{self.doctor.glyphs.text(title)}\n", "bold")
         text.append("\n".join(lines), "not bold")
         self.query_one("#history", Static).update(text)

@@ -20,6 +20,7 @@ from gpudoctor.present.host import title_cells
 from gpudoctor.present.processes import row_key, shell_line
 from gpudoctor.present.verdicts import verdict_of
 from gpudoctor.tui.copying import copy
+from gpudoctor.tui.history import window_over
 from gpudoctor.tui.looking import apart
 from gpudoctor.tui.screens.acts import open_acts, perform
 from gpudoctor.tui.screens.facts import FactsScreen
@@ -68,7 +69,7 @@ class ProcessScreen(FactsScreen):
         recorded = tuple(span_facts(found, self._spans))
         facts = process_facts(found, snapshot.taken_at, judged)
         self.show_facts((*facts, *recorded, *self._more))
-        self._show_memory(found)
+        self._show_memory(found, snapshot.taken_at)
         self._ask(found, snapshot)
 
     def _ask(self, process: GpuProcess, snapshot: Snapshot) -> None:
@@ -101,14 +102,16 @@ class ProcessScreen(FactsScreen):
         if self.is_attached:
             self.catch_up()
 
-    def _show_memory(self, process: GpuProcess) -> None:
-        track = self.doctor.history.processes.get(process.key)
-        if track is None:
+    def _show_memory(self, process: GpuProcess, now: float) -> None:
+        held = self.doctor.history.processes.get(process.key)
+        if held is None or held.begun is None:
             return
-        values = track.points(self.size.width)
+        window = window_over(now - held.begun)
+        values = held.columns(window.seconds, self.graph_width, now)
         most = max((value for value in values if value is not None), default=0.0)
         shares = [None if value is None else value / most if most else 0.0 for value in values]
-        self.show_history(f"GPU memory, full height is {units.data_size(most)}", shares)
+        height = units.data_size(most)
+        self.show_history(f"GPU memory of the last {window.name}, full height is {height}", shares)
 
     def action_act(self) -> None:
         """Choose what to do to it."""
