@@ -43,7 +43,7 @@ def attach(
     """
     for path in places():
         # Most machines have none: nothing more is imported for them.
-        if not path.is_socket():
+        if not _may_listen(path):
             continue
         from gpudoctor.daemon.client import Client, NoAnswerError, NotForUsError
         from gpudoctor.daemon.ours import as_we_see
@@ -57,6 +57,14 @@ def attach(
         except NoAnswerError as error:
             say(f"The daemon at {path} is not used: {error}.")
     return None
+
+
+def _may_listen(path: Path) -> bool:
+    try:
+        return path.is_socket()
+    except OSError:
+        # It lies in a folder that this user may not enter.
+        return False
 
 
 def say_whose(path: Path, snapshot: Snapshot) -> None:

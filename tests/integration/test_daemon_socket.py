@@ -75,6 +75,11 @@ def test_ps_shows_through_the_daemon_what_it_shows_by_itself(env, without_driver
         assert (left.returncode, left.stderr) == (0, "")
 
 
+def test_a_place_that_cannot_be_looked_at_is_none_where_a_daemon_listens(env):
+    told = run("ps", "--json", env=env | {"GPUDOCTOR_SOCKET": "/" + "x" * 5000})
+    assert (told.returncode, told.stderr) == (0, "")
+
+
 def test_the_overview_in_text_is_the_daemons_too(env, without_driver):
     with daemon_on(env):
         told = run("--once", env=without_driver)
