@@ -31,6 +31,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _WHOLE = 1 << 17
 # Four files of /proc for each process and sample are most of a sample's cost; one is enough.
 LASTING_S = 10.0
+# A clock that is off by less is not set anew but slowed or hurried, and its boot time stays.
+_STEP_S = 0.4
 
 
 class _Lasting(Value, frozen=True):
@@ -54,6 +56,7 @@ class LocalHost:
         self._spent: dict[ProcessKey, tuple[float, float]] = {}
         self._lasting: dict[ProcessKey, _Lasting] = {}
         self._booted = self._boot_time()
+        self._offset = _clock_offset()
         self._confusable = possible(Path(self._root))
 
     def reading(self) -> HostReading:
@@ -69,6 +72,7 @@ class LocalHost:
 
         CPU is since the last call, at first since birth.
         """
+        self._follow_clock()
         now = self._clock()
         found: dict[int, ProcessFacts] = {}
         spent: dict[ProcessKey, tuple[float, float]] = {}
@@ -127,6 +131,14 @@ class LocalHost:
         if key.started is None or now <= key.started:
             return None
         return cpu_s / (now - key.started)
+
+    def _follow_clock(self) -> None:
+        """Take up the kernel's new boot time where the clock was set anew: all start times moved with it."""
+        offset = _clock_offset()
+        if abs(offset - self._offset) > _STEP_S:
+            self._offset, self._booted = offset, self._boot_time()
+            # They hold moments of the old clock.
+            self._spent, self._lasting = {}, {}
 
     def _boot_time(self) -> float | None:
         """Seconds since the epoch, whole: every program that asks the kernel gets the same number,
@@ -204,6 +216,10 @@ def _link(path: str) -> str | None:
         return os.fsencode(os.readlink(path)).decode("utf-8", "backslashreplace")  # noqa: PTH115
     except OSError:
         return None
+
+
+def _clock_offset() -> float:
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _read(path: str) -> str:

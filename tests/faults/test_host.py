@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from gpudoctor.host.procs import LocalHost
 from gpudoctor.nvml.binding import open_nvml
 from gpudoctor.sampling.sampler import Sampler
+from tests.faults.machines import jumping_clock
+from tests.libraries import NoCompilerError
 from tests.nvml_sim.machine import SimProcess
 from tests.nvml_sim.presets import eight_h100
 
@@ -203,3 +206,80 @@ def test_a_clock_that_jumps_back_leaves_no_negative_age(nvml_sim, monkeypatch):
         assert all(one.duration_seconds >= 0 for one in seen.collectors)
     finally:
         sampler.stop()
+
+
+_LOOKS = """
+import pathlib, sys, time
+from gpudoctor.host.procs import LocalHost
+from gpudoctor.reclaim.identity import identity
+clock, pid = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+host = LocalHost()
+for ahead in (0, 86_400, 86_400, -864_000, 0):
+    clock.write_text(str(ahead))
+    host.reading()
+    seen = host.processes(frozenset({pid}))[pid]
+    print(identity(pid, seen.key.started), time.time() - seen.key.started, seen.cpu_ratio)
+"""
+
+
+def test_a_process_is_the_same_and_as_old_when_the_clock_was_set_meanwhile(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", _LOOKS, str(tmp_path / "clock"), str(os.getpid())],
+        env={**os.environ, **clock(tmp_path / "clock")}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    looks = [line.split() for line in done.stdout.splitlines()]
+    assert len(looks) == 5
+    assert len({ticks for ticks, *_ in looks}) == 1
+    ages = [float(age) for _, age, _ in looks]
+    assert min(ages) > 0 and max(ages) - min(ages) < 60
+    # None only where two looks have the same time.
+    assert all(ratio == "None" or 0 <= float(ratio) < 1000 for *_, ratio in looks)
+
+
+@pytest.mark.integration
+def test_a_daemon_answers_for_the_same_processes_after_the_clock_was_set(nvml_sim, tmp_path):
+    socket, file = tmp_path / "s", tmp_path / "clock"
+    nvml_sim.machine.gpus[0].processes = [SimProcess(os.getpid(), 1 << 30)]
+    nvml_sim.save()
+    env = {**nvml_sim.env, **clock(file), "GPUDOCTOR_SOCKET": str(socket)}
+    serve = [*GPUDOCTOR, "serve", "--listen", "127.0.0.1:0", "--interval", "0.2", "--inspect", "0"]
+    # Only the daemon can know of the GPUs: without it there is no driver.
+    asking = {**env, "LD_LIBRARY_PATH": "", "GPUDOCTOR_NVML_SIM_STATE": ""}
+    with subprocess.Popen(
+        serve, env=env, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as daemon:
+        try:
+            assert daemon.stderr is not None
+            while "Serving on" not in daemon.stderr.readline():
+                assert daemon.poll() is None
+            for ahead in (0, 86_400, -864_000):
+                file.write_text(str(ahead))
+                row = row_from_daemon(asking)
+                assert row["visible"]
+                assert row["user"]
+        finally:
+            daemon.terminate()
+
+
+def row_from_daemon(env):
+    """Our own row, once the daemon has looked again since."""
+    until = time.monotonic() + 30
+    while True:
+        done = subprocess.run(
+            [*GPUDOCTOR, "ps", "--json"], env=env, capture_output=True, text=True, timeout=60
+        )
+        if done.returncode == 0:
+            (row,) = [
+                row for row in json.loads(done.stdout)["processes"] if row["pid"] == os.getpid()
+            ]
+            return row
+        assert time.monotonic() < until, done.stderr
+        time.sleep(0.2)
+
+
+def clock(file):
+    try:
+        return jumping_clock(file)
+    except NoCompilerError as missing:
+        pytest.skip(str(missing))
