@@ -28,7 +28,10 @@ again and compares.
 
 "overview" is `gpudoctor` without a terminal. The terminal UI is started on one and ended with `q`; `serve` is
 scraped once and ended with SIGTERM. `kill`, `empty-cache`, `park`, `unpark` and `env --pid` name a Python
-process without torch that the driver sees on GPU 0.
+process without torch that the driver sees on GPU 0; `park` and `unpark` load a simulated `libcuda.so.1`.
+Another user's processes are `nobody`'s, looked at by a user without rights; to bring that about takes root,
+and is passed over without. A clock that jumps is ahead by a day for every other half second, and the
+kernel's boot time with it.
 
 """
 _BETWEEN = """
@@ -47,9 +50,9 @@ _APART = """
 
 `tests/faults/test_each_call.py` makes every function of the driver that a look uses answer each of 15
 errors: no value becomes 0 that was not, the GPU keeps its name, and the other GPU stays as it was.
-`test_host.py` looks while the driver is reloaded, MIG is switched, processes come and go and the clock
-jumps back. Where a disk is full, the command says so and ends with 3; a reader that has gone (`head`) is
-no error.
+`test_host.py` looks while the driver is reloaded, MIG is switched and processes come and go, and sets the
+clock: processes stay the same and as old, and a daemon goes on answering for them. Where a disk is full,
+the command says so and ends with 3; a reader that has gone (`head`) is no error.
 
 ## Commands that never ask the driver
 
@@ -146,6 +149,9 @@ def _said(table: Table) -> list[str]:
 
 
 def _seen(faults: list[Fault]) -> Table:
+    for fault in faults:
+        if why := fault.why_not():
+            raise SystemExit(f"{fault.name} cannot be brought about here: {why}")
     runs = Runs(faults)
     table: Table = {}
     for fault in faults:

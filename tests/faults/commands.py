@@ -43,11 +43,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Where:
-    """A folder of its own, the environment, and a process that the driver sees on GPU 0."""
+    """A folder of its own, the environment, a process that the driver sees on GPU 0, and what goes before
+    each command."""
 
     folder: Path
     env: Mapping[str, str]
     pid: int
+    prefix: tuple[str, ...] = ()
+
+    def starts(self, command: Command) -> list[str]:
+        return [*self.prefix, *GPUDOCTOR, *command.arguments(self)]
 
 
 Way = Callable[["Command", Where], Result]
@@ -57,7 +62,7 @@ def plainly(command: Command, where: Where) -> Result:
     """Run it with pipes for its output, and wait for its end."""
     begun = time.monotonic()
     done = subprocess.run(
-        [*GPUDOCTOR, *command.arguments(where)], cwd=where.folder, env=where.env,
+        where.starts(command), cwd=where.folder, env=where.env,
         capture_output=True, text=True, timeout=command.limit_s, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - begun)
@@ -67,7 +72,7 @@ def scraped_once(command: Command, where: Where) -> Result:
     """Start a daemon, ask it once, and end it as systemd does; its metrics are its output."""
     begun = time.monotonic()
     child = subprocess.Popen(
-        [*GPUDOCTOR, *command.arguments(where)], cwd=where.folder, env=where.env, text=True,
+        where.starts(command), cwd=where.folder, env=where.env, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert child.stderr is not None
@@ -104,7 +109,7 @@ def on_a_terminal(command: Command, where: Where) -> Result:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     begun = time.monotonic()
     child = subprocess.Popen(
-        [*GPUDOCTOR, *command.arguments(where)], cwd=where.folder,
+        where.starts(command), cwd=where.folder,
         env={**where.env, "TERM": "xterm-256color"}, stdin=theirs, stdout=theirs, stderr=theirs,
         start_new_session=True,
     )  # fmt: skip
@@ -146,6 +151,7 @@ class Command:
 
     `of_the_machine`: what it finds (0 or 1) also depends on more than the driver: the Python, the
     kernel log, the processes that are visible. `enters`: it stops the process that it acts on.
+    `loads`: it asks the driver through libcuda.so.1, which is there then.
     """
 
     words: tuple[str, ...]
@@ -153,6 +159,7 @@ class Command:
     way: Way = plainly
     of_the_machine: bool = False
     enters: bool = False
+    loads: bool = False
 
     def arguments(self, where: Where) -> list[str]:
         return [word.replace("PID", str(where.pid)).replace("PYTHON", BARE) for word in self.words]
@@ -181,8 +188,8 @@ COMMANDS: Mapping[str, Command] = {
     "orphans --json": _typed("orphans --json --window 0", of_the_machine=True),
     "kill --dry-run": _typed("kill PID --dry-run"),
     "empty-cache": _typed("empty-cache PID --yes --timeout 2", enters=True),
-    "park --dry-run": _typed("park PID --dry-run"),
-    "unpark --dry-run": _typed("unpark PID --dry-run"),
+    "park --dry-run": _typed("park PID --dry-run", loads=True),
+    "unpark --dry-run": _typed("unpark PID --dry-run", loads=True),
     "reset": _typed("reset 0"),
     "profile": _typed("profile --python PYTHON --out out tiny.py"),
     "record": _typed("record recording.ndjson --duration 1 --interval 0.5"),

@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.cuda_sim.build import build as build_cuda
 from tests.faults.commands import BARE, COMMANDS, Command, Result, Where
+from tests.faults.machines import AS_A_USER, HIDDEN, NOBODY, jumping_clock, why_not
 from tests.nvml_sim.build import SONAME, build
 from tests.nvml_sim.fixtures import SimDriver
 from tests.nvml_sim.machine import SimMachine
@@ -26,6 +28,8 @@ class Fault:
     """Something wrong. `stage` brings it about; `missing` is what an older library lacks.
 
     `library` puts something else in its place.
+    `env` is added to the environment, `prefix` put before each command, and `holder` says how the processes
+    on the GPU are started.
     `hangs`: commands wait for what does not come, so that all of them can wait at the same time.
     """
 
@@ -34,6 +38,13 @@ class Fault:
     missing: tuple[str, ...] = ()
     hangs: bool = False
     library: Callable[[Path], None] | None = None
+    env: Callable[[], Mapping[str, str]] = dict
+    prefix: tuple[str, ...] = ()
+    holder: Mapping[str, object] = field(default_factory=dict)
+
+    def why_not(self) -> str | None:
+        """Why it cannot be brought about on this machine; None where it can."""
+        return why_not(self.prefix) if self.prefix else None
 
 
 def _every(code: int) -> Callable[[SimDriver], object]:
@@ -122,13 +133,23 @@ FAULTS: tuple[Fault, ...] = (
             "nvmlEventSetWait_v2",
         ),
     ),
+    Fault("the processes are another user's", lambda sim: None, prefix=AS_A_USER, holder=NOBODY),
+    Fault(
+        "/proc hides the processes of others (hidepid=2)",
+        lambda sim: None,
+        prefix=HIDDEN,
+        holder=NOBODY,
+    ),
+    Fault("the clock jumps by a day, to and fro", lambda sim: None, env=jumping_clock),
 )
 
 
 @contextmanager
 def _staged(fault: Fault) -> Iterator[tuple[Path, Mapping[str, str], list[int]]]:
     """The machine with the fault, and two processes that the driver sees on GPU 0 all the while."""
-    holders = [subprocess.Popen([BARE, "-c", "import time; time.sleep(600)"]) for _ in range(2)]
+    # Nobody may not enter the folder that an interpreter may lie in.
+    program = ["sleep", "600"] if fault.holder else [BARE, "-c", "import time; time.sleep(600)"]
+    holders = [subprocess.Popen(program, **fault.holder) for _ in range(2)]  # type: ignore[call-overload]
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
             folder = Path(name)
@@ -141,15 +162,14 @@ def _staged(fault: Fault) -> Iterator[tuple[Path, Mapping[str, str], list[int]]]
                 fault.library(folder)
                 sim.library = folder
             env = sim.env_without(*fault.missing) if fault.missing else sim.env
-            yield folder, env, [holder.pid for holder in holders]
+            yield folder, {**env, **fault.env()}, [holder.pid for holder in holders]
     finally:
         for holder in holders:
             holder.kill()
             holder.wait()
 
 
-def _where(folder: Path, number: int, env: Mapping[str, str], pid: int) -> Where:
-    own = folder / str(number)
+def _where(own: Path, env: Mapping[str, str], pid: int, command: Command, fault: Fault) -> Where:
     own.mkdir()
     (own / "tiny.py").write_text("print(sum(range(10)))\n")
     more = {
@@ -160,7 +180,9 @@ def _where(folder: Path, number: int, env: Mapping[str, str], pid: int) -> Where
         "GPUDOCTOR_UI_STATE": "off",
         "COLUMNS": "160",
     }
-    return Where(own, {**env, **more}, pid)
+    if command.loads:
+        more["LD_LIBRARY_PATH"] = f"{build_cuda()}:{env['LD_LIBRARY_PATH']}"
+    return Where(own, {**env, **more}, pid, fault.prefix)
 
 
 Seen = dict[str, Result | subprocess.TimeoutExpired]
@@ -178,7 +200,7 @@ def under(fault: Fault, commands: Mapping[str, Command] = COMMANDS) -> Seen:
     with _staged(fault) as (folder, env, pids):
         # What enters a process stands in the way of all others that act on it.
         places = [
-            _where(folder, number, env, pids[command.enters])
+            _where(folder / str(number), env, pids[command.enters], command, fault)
             for number, command in enumerate(commands.values())
         ]
         # Those that do something at once would only be in each other's way.
