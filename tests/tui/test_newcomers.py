@@ -132,3 +132,13 @@ async def test_without_a_watch_nothing_is_being_judged(app):
     async with app.run_test(size=(160, 40)) as pilot:
         await opened(app, pilot)
         assert set(told_of(app).values()) == {""}
+
+
+async def test_keys_typed_after_the_one_that_quits_do_nothing(app):
+    async with app.run_test(size=(120, 30)) as pilot:
+        await opened(app, pilot)
+        app.exit()
+        for action in ("app.events", "app.profiles", "screen.act"):
+            await app.run_action(action)
+        assert len(app.screen_stack) == 1
+    assert app.return_code == 0

@@ -28,7 +28,7 @@ from gpudoctor.tui.widgets.told import Told
 
 _ORDER, _VISIBLE = "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES"
 _HINTS = {
-    _VISIBLE: 'unset: all GPUs. 3,1 or GPU-… or MIG-…; "": empty',
+    _VISIBLE: 'unset: all GPUs. 3,1 or GPU-uuid or MIG-uuid; "": none',
     _ORDER: "unset: FASTEST_FIRST. PCI_BUS_ID counts as nvidia-smi does",
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
@@ -18,6 +19,7 @@ from gpudoctor.tui.widgets.styling import glyphs_of, palette_of
 
 _GAP = 2
 _LEAST_WIDTH = 22
+_GOOD_WIDTH = 36
 _LEAST_HEIGHT = 4
 _GOOD_HEIGHT = 7
 _MOST_HEIGHT = 14
@@ -54,7 +56,10 @@ def tile(count: int, width: int, height: int) -> Tiling | None:
         and height // down >= _LEAST_HEIGHT
     ]
     high = [tiling for tiling in fitting if tiling.height >= _GOOD_HEIGHT]
-    return high[-1] if high else fitting[0] if fitting else None
+    # A tiling without a hole is taken before a wider one with it, unless it is much too narrow.
+    full = [one for one in high if one.across * one.down == count and one.width >= _GOOD_WIDTH]
+    best = full or high or fitting[:1]
+    return best[-1] if best else None
 
 
 class Graphs(Widget):
@@ -140,8 +145,10 @@ class Graphs(Widget):
             ("graphs--held", series.memory, of_memory),
         )
         set_ = glyphs_of(self)
-        room = tiling.width - len(series.window) - 1
-        title = fitted(set_.text(series.title), room, set_) + " " + set_.text(series.window)
+        named, window = set_.text(series.title), set_.text(series.window)
+        if cell_len(named) + len(window) >= tiling.width:
+            window = window.replace(" ", "").replace("min", "m")
+        title = fitted(named, tiling.width - len(window) - 1, set_) + " " + window
         out = [Segment(title, palette.of(Level.DIM) if series.faded else palette.base)]
         for name, values, height in parts:
             style = palette.base + self.get_component_rich_style(name, partial=True)
