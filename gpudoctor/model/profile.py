@@ -186,7 +186,8 @@ class PhaseTime:
 @dataclass(frozen=True, slots=True)
 class Window:
     """What torch's profiler saw over a few steps. `operator_calls` are the outermost operators of the
-    main thread that neither the loader nor the optimizer called, and `operator_seconds` their time;
+    main thread that neither the loader nor the optimizer called, and `operator_seconds` their time; of
+    them, and of the backward's, the long ones took a tenth of a millisecond or more each;
     `python_seconds` is what of the window lies in no operator, loader, optimizer or backward. Exposed
     is the part of the communication between ranks beside which nothing else is computed, and
     `own_step_seconds` the median step without it; None: no communication.
@@ -200,6 +201,10 @@ class Window:
     operator_calls: int = 0
     operator_seconds: float = 0.0
     backward_operator_calls: int = 0
+    long_operator_calls: int = 0
+    long_operator_seconds: float = 0.0
+    long_backward_calls: int = 0
+    long_backward_seconds: float = 0.0
     python_seconds: float = 0.0
     operators: tuple[OperatorTime, ...] = ()
     shapes: tuple[OperatorShape, ...] = ()

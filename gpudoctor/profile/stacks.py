@@ -12,8 +12,9 @@ from gpudoctor.profile.session import SamplesSeen
 
 _MOST = 100
 _TORCH = "/torch/"
+_IMPORT = "<frozen importlib"
 _MARKS = (
-    ("import", "<frozen importlib", ""),
+    ("import", _IMPORT, ""),
     ("data", "torch/utils/data/", ""),
     ("optimizer", "torch/optim/", "step"),
     ("backward", "torch/autograd/__init__.py", "backward"),
@@ -66,7 +67,7 @@ def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
             continue
         (name, file, *_), line = samples.functions[frames[at][0]], frames[at][1]
         # A comprehension is a function of its own before Python 3.12: the line alone tells lines apart.
-        key = (file, line, _phase(samples.functions, frames, in_loop))
+        key = (file, line, _phase(samples.functions, frames, at, in_loop))
         named.setdefault((file, line), name)
         seconds[key][1] += weight
         if at == 0:
@@ -96,12 +97,12 @@ def line_time(name: str, file: str, line: int, phase: str, times: Sequence[float
     )
 
 
-def _phase(table: list[Function], frames: Frames, in_loop: bool) -> str:
+def _phase(table: list[Function], frames: Frames, at: int, in_loop: bool) -> str:
+    # A library that is being imported does nothing yet of what it is for.
+    if any(_IMPORT in table[index][1] for index, _ in frames[:at]):
+        return "import"
     for index, _ in frames:
         name, file, *_ = table[index]
-        if name == "<module>":
-            # A module that is being imported does nothing of what it is for.
-            continue
         for phase, part, function in _MARKS:
             if part in file and function in name:
                 return phase

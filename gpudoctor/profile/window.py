@@ -19,6 +19,7 @@ _BACKWARD = "autograd::engine::"
 _SYNCS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy")
 _ALLOCATIONS = ("cudaMalloc", "cudaFree", "cuMemCreate", "cuMemRelease")
 _US = 1e-6
+_LONG_US = 100
 Span = tuple[float, float]
 
 
@@ -28,6 +29,8 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
     optimizer = _spans(event for event in trace.main if event.name.startswith(_STEP))
     backward = _backward_spans(trace.host, optimizer)
     free = list(_outermost(trace.main, merged(loader + optimizer + backward)))
+    nodes = [event for event in trace.host if event.name.startswith(_BACKWARD)]
+    long, long_nodes = ([one for one in of if one.dur >= _LONG_US] for of in (free, nodes))
     spent = {
         "data": _covered(loader),
         "operators": sum(event.dur for event in free) * _US,
@@ -50,7 +53,11 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
         paused_seconds=seen.open_seconds + seen.stop_seconds + seen.export_seconds,
         operator_calls=len(free),
         operator_seconds=spent["operators"],
-        backward_operator_calls=sum(event.name.startswith(_BACKWARD) for event in trace.host),
+        backward_operator_calls=len(nodes),
+        long_operator_calls=len(long),
+        long_operator_seconds=sum(event.dur for event in long) * _US,
+        long_backward_calls=len(long_nodes),
+        long_backward_seconds=sum(event.dur for event in long_nodes) * _US,
         python_seconds=python,
         operators=operator_times(trace),
         shapes=operator_shapes(trace),

@@ -72,7 +72,8 @@ def verdict(profile: Profile) -> Iterator[Text]:
         if profile.findings:
             yield Text()
     elif not profile.findings:
-        yield Text(_healthy(profile), style="green")
+        gave_up = bool(profile.run.exit_code) and _saw_no_step(profile)
+        yield Text(_healthy(profile), style="yellow" if gave_up else "green")
     most = _MOST_FINDINGS if failure is None else _MOST_FINDINGS - 1
     for number, finding in enumerate(profile.findings[:most], 1):
         yield from _finding(number, finding, profile.run.cwd)
@@ -90,8 +91,17 @@ def failed(profile: Profile) -> str | None:
     return f"The script {_ENDS[run.how]}{where}: {text(run.exception)}"[:300]
 
 
+def _saw_no_step(profile: Profile) -> bool:
+    return profile.window is None and profile.steps is None and profile.run.how != "watched"
+
+
 def _healthy(profile: Profile) -> str:
-    if profile.window is None and profile.steps is None and profile.run.how != "watched":
+    if _saw_no_step(profile):
+        if profile.run.exit_code:
+            return (
+                f"The script ended with exit code {profile.run.exit_code}, and no training or inference step "
+                "was seen."
+            )
         return "Nothing to complain about, but no training or inference step was seen either."
     return "Nothing to complain about."
 
@@ -200,7 +210,7 @@ def _phases(profile: Profile) -> Iterator[RenderableType]:
     )
     yield title(f"One step, by torch's profiler ({looked})")
     grid = table(("PHASE", "TIME", "SHARE"))
-    for phase in window.phases:
+    for phase in [one for one in window.phases if one.seconds > 0]:
         share = phase.seconds / window.seconds
         grid.add_row(phase.name, duration(phase.seconds / window.steps), percent(share))
     yield grid

@@ -40,7 +40,14 @@ def environment(place: Callable[[str | None], str]) -> Environment:
     """Where the templates and the filters that all of them use come from; `place` shortens a line's."""
     made = templating.environment()
     made.filters["short"] = place
+    made.filters["heading"] = heading
     return made
+
+
+def heading(title: str) -> str:
+    """A table's title as the terminal has it, in a page's own way: "NO CPU" is "No CPU"."""
+    small = " ".join(word if word == "CPU" else word.lower() for word in title.split(" "))
+    return small[:1].upper() + small[1:]
 
 
 def _context(profile: Profile, samples: SamplesSeen | None) -> dict[str, Any]:
@@ -72,6 +79,8 @@ def _modules(profile: Profile) -> dict[str, Any]:
         "module_classes": treemap.classes(profile),
         "module_others": len({one.kind for one in profile.modules}) > treemap.COLOURS,
         "module_rows": treemap.rows(profile),
+        "module_backward": any(one.backward_seconds is not None for one in profile.modules),
+        "module_device": any(one.device_seconds is not None for one in profile.modules),
     }
 
 

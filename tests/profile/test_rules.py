@@ -134,6 +134,18 @@ def test_tiny_operators_are_found_and_not_taken_for_python():
     assert "1,000 tiny operators a step" in finding.summary
 
 
+def test_a_few_long_operators_do_not_make_the_many_beside_them_dear():
+    mixed = replace(
+        SMALL, operator_seconds=0.25, long_operator_calls=28, long_operator_seconds=0.18
+    )
+    (finding,) = findings(profile(window=mixed, lines=(line(),)))
+    assert finding.id == "operators.small"
+    # 3,972 calls: 70 ms of work, and 15 µs of Python for each.
+    assert finding.gain_seconds == pytest.approx((0.07 + 3_972 * 15e-6) / 0.4 * 10.1)
+    alone = replace(mixed, operator_calls=128, python_seconds=0.001)
+    assert findings(profile(window=alone)) == ()
+
+
 RECURRENT = replace(
     WINDOW,
     operator_calls=100,

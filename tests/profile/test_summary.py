@@ -102,7 +102,7 @@ def test_samples_become_lines_of_the_users_code_by_phase():
 def test_importing_a_library_is_not_using_it():
     libraries = "/lib/site-packages/torch"
     table = [
-        ("<module>", f"{libraries}/utils/data/sampler.py", 1, False),
+        ("_Meta.__new__", f"{libraries}/utils/data/sampler.py", 1, False),
         ("_call_with_frames_removed", "<frozen importlib._bootstrap>", 1, False),
         ("<module>", "/home/me/main.py", 1, True),
     ]

@@ -68,6 +68,23 @@ def test_a_closure_inside_an_optimizers_step_is_not_counted_twice(tmp_path):
     }
 
 
+def test_operators_of_a_tenth_of_a_millisecond_are_long(tmp_path):
+    seen = window(
+        tmp_path,
+        [
+            event("aten::addmm", 0, 100),
+            event("aten::select", 200, 99),
+            event("aten::mm", 210, 100),
+            event("autograd::engine::evaluate_function: A", 400, 150),
+            event("autograd::engine::evaluate_function: B", 600, 20),
+        ],
+    )
+    assert (seen.operator_calls, seen.long_operator_calls) == (2, 1)
+    assert seen.long_operator_seconds == pytest.approx(100e-6)
+    assert (seen.backward_operator_calls, seen.long_backward_calls) == (2, 1)
+    assert seen.long_backward_seconds == pytest.approx(150e-6)
+
+
 def test_backward_in_another_thread_is_not_taken_for_python(tmp_path):
     seen = window(
         tmp_path,

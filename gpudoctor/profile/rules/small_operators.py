@@ -65,14 +65,17 @@ class _Part:
 
 
 def _outside(window: Window) -> _Part:
-    gaps = min(window.python_seconds, window.operator_calls * _GAP_S)
-    return _Part(window.operator_calls, window.operator_seconds, gaps)
+    # A few long ones beside them would make the many look longer than they are, and dearer.
+    calls = window.operator_calls - window.long_operator_calls
+    seconds = window.operator_seconds - window.long_operator_seconds
+    return _Part(calls, max(0.0, seconds), min(window.python_seconds, calls * _GAP_S))
 
 
 def _backward(window: Window) -> _Part:
     # One call for each node of the graph, which torch's engine starts without Python in between.
     seconds = sum(phase.seconds for phase in window.phases if phase.name == "backward")
-    return _Part(window.backward_operator_calls, seconds, 0.0)
+    calls = window.backward_operator_calls - window.long_backward_calls
+    return _Part(calls, max(0.0, seconds - window.long_backward_seconds), 0.0)
 
 
 def _is_tiny(part: _Part, window: Window, longest: float) -> bool:
