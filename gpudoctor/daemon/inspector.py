@@ -123,8 +123,16 @@ class Inspector:
         host = local_look(snapshot) if snapshot.source == "nvml" else played_look(snapshot)
         now, before = Look(snapshot, host), self._before
         self._before = now
+        seen = self._take_until(snapshot)
         if before is None or not 0 < host.at - before.host.at < _WINDOW_S:
             return judge(now)
         since = before.snapshot.taken_at
-        between = [one for one in tuple(self._seen) if since < one.taken_at < snapshot.taken_at]
+        between = [one for one in seen if since < one.taken_at < snapshot.taken_at]
         return judge(now, before, tuple(between))
+
+    def _take_until(self, snapshot: Snapshot) -> list[Snapshot]:
+        """What was seen up to `snapshot`; the next look needs only what comes after it."""
+        taken: list[Snapshot] = []
+        while self._seen and self._seen[0].taken_at <= snapshot.taken_at:
+            taken.append(self._seen.popleft())
+        return taken

@@ -48,6 +48,16 @@ def test_what_is_left_over_in_the_demo_is_found_at_the_second_look(ledger):
     assert [one.pid for one in orphans if one.verdict is not Verdict.IN_USE] == [29_907]
 
 
+def test_what_came_before_a_look_is_kept_no_longer_than_for_it(ledger):
+    timeline = DemoTimeline()
+    inspector = Inspector(ledger, interval_s=60)
+    for second in range(0, 65, 5):
+        inspector.add(timeline.at(second))
+    inspector.inspect(timeline.at(50))
+    left = [one.taken_at for one in inspector._seen]
+    assert left == [timeline.at(55).taken_at, timeline.at(60).taken_at]
+
+
 def test_the_daemon_tells_what_it_found():
     with serving("--interval", "0.2", "--inspect", "1", "--processes", "5") as daemon:
         text = daemon.wait_for("gpudoctor_orphans{")
