@@ -90,7 +90,7 @@ def cuda_home(ctx: CheckContext) -> Iterator[Finding]:
             "nvcc",
             f"torch would take {beside} as CUDA_HOME, because nvcc is {toolkit.nvcc.path}",
             f"there is no {beside}/include/cuda_runtime.h",
-            fix="Set CUDA_HOME to the toolkit itself.",
+            fix="Set it before you build a CUDA extension. Running torch does not need it.",
             run=[f"export CUDA_HOME={real if headers[1] else '/usr/local/cuda'}"],
         )
 

@@ -75,15 +75,21 @@ def missing(ctx: CheckContext) -> Iterator[Finding]:
     that the job uses: --python names the right one."""
     probe = ctx.the_probe()
     if probe.outcome is ProbeOutcome.NO_TORCH:
-        pip = f"{probe.executable} -m pip install torch"
         make = warning if ctx.snapshot and ctx.snapshot.source == "nvml" else info
         yield make(
             PYTHON,
             f"torch is not installed for {probe.executable}",
             f"chosen because of: {probe.chosen}",
             fix="Name the interpreter that your job uses, or install torch for this one.",
-            run=["gpudoctor check --python /path/to/venv", pip],
+            run=["gpudoctor check --python /path/to/venv", *_installed_by(probe.executable)],
         )
+
+
+def _installed_by(python: str) -> list[str]:
+    # Distributions refuse pip for their own interpreter (PEP 668).
+    if python.startswith(("/usr/bin/", "/bin/")):
+        return [f"{python} -m venv ~/torch && ~/torch/bin/pip install torch"]
+    return [f"{python} -m pip install torch"]
 
 
 @check(

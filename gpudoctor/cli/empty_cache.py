@@ -72,7 +72,15 @@ def empty_cache(
 
 
 def _ask(pid: int) -> None:
-    click.echo(f"This runs code inside process {pid}: torch.cuda.empty_cache().", err=True)
+    from gpudoctor.host.missing import PROC, no_process
+    from gpudoctor.host.proc_files import read_stat
+    from gpudoctor.units import printable
+
+    stat = read_stat(PROC, pid)
+    if stat is None:  # told now, not after the answer
+        raise no_process(pid)
+    who = f"process {pid} ({printable(stat.name)})"
+    click.echo(f"This runs code inside {who}: torch.cuda.empty_cache().", err=True)
     confirm("Go on?")
 
 

@@ -155,7 +155,7 @@ def tagged(row: Row) -> Row:
 def command_line(process: GpuProcess) -> str:
     """The command on one line, safe to show."""
     if not process.visible:
-        return "(not visible from here: another container or another user)"
+        return "(not visible from here: ended, or of another container or user)"
     return units.printable(" ".join(process.command) or units.text(process.name))
 
 

@@ -199,7 +199,7 @@ def command_of(row: GpuProcess, *, with_state: bool = True) -> str:
     `with_state`: an unusual state of the process goes in front.
     """
     if not row.visible:
-        return "not visible from here: another container's, another machine's or another user's"
+        return "not visible from here: ended, or another container's, machine's or user's"
     if not row.command:
         return f"[{row.name or UNKNOWN}]"
     first = row.command[0].rpartition("/")[2]

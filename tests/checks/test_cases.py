@@ -11,6 +11,7 @@ from gpudoctor.checks.context import CheckContext
 from gpudoctor.checks.registry import registered
 from gpudoctor.checks.runner import run_one
 from gpudoctor.model.check import Outcome
+from gpudoctor.model.probe import ProbeOutcome
 from gpudoctor.units import printable
 from tests.checks import cases_gpu, cases_machine, cases_script, cases_torch
 from tests.checks.world import healthy
@@ -85,3 +86,14 @@ class Tripwire:
 def test_a_check_that_does_not_say_so_does_not_look_at_the_interpreter(name, ctx, words):
     outcome, _ = run_one(CHECKS[name], replace(ctx, probe=Tripwire(), distributions=Tripwire()))
     assert outcome.outcome is not Outcome.CRASHED, outcome.reason
+
+
+def test_pip_is_not_advised_for_an_interpreter_of_the_distribution_which_refuses_it():
+    advised = []
+    for python in ("/usr/bin/python3", "/opt/env/bin/python"):
+        ctx = cases_torch.ended(ProbeOutcome.NO_TORCH, "No module named torch", executable=python)
+        _, (finding,) = run_one(CHECKS["torch.missing"], ctx)
+        advised.append(finding.fix.commands[-1])
+    system, own = advised
+    assert system == "/usr/bin/python3 -m venv ~/torch && ~/torch/bin/pip install torch"
+    assert own == "/opt/env/bin/python -m pip install torch"

@@ -68,6 +68,18 @@ def test_without_anybody_to_confirm_nobody_is_ended(sleeper):
     assert sleeper.poll() is None
 
 
+def test_who_is_to_be_entered_is_named_and_nobody_is_asked_about_a_process_that_is_not_there(
+    sleeper,
+):
+    done = gpudoctor("empty-cache", str(sleeper.pid), stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert f"inside process {sleeper.pid} (sleep)" in done.stderr
+    done = gpudoctor("empty-cache", "99999999", stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert "there is no process 99999999" in done.stderr
+    assert "runs code" not in done.stderr
+
+
 def test_one_signal_can_be_chosen_and_a_survivor_makes_exit_code_1():
     code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1); time.sleep(60)"
     deaf = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE)
