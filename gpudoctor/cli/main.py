@@ -35,6 +35,8 @@ def run(arguments: Sequence[str]) -> int:
         return code
     except BrokenPipeError:
         return _closed_pipe()
+    except KeyboardInterrupt:  # while the command was still being imported
+        return _fail("interrupted", 130)
     except OSError as error:
         if error.errno not in _FULL:
             raise

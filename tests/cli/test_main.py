@@ -153,3 +153,24 @@ def test_the_choices_of_a_missing_argument_stand_on_one_line(capsys):
 def test_what_was_given_wrong_is_told_in_words(arguments, told, tmp_path, capsys):
     assert run([word.format(folder=tmp_path) for word in arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_command_is_imported_leaves_no_traceback(monkeypatch, capsys):
+    class Interrupting:
+        def find_spec(self, name, path=None, target=None):
+            if name == "gpudoctor.cli.schema":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "gpudoctor.cli.schema", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    assert run(["schema"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_ctrl_c_before_any_command_is_known_leaves_no_traceback(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gpudoctor.cli.main._run", interrupted)
+    assert run(["schema"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
