@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import threading
+
 import pytest
 
 from gpudoctor.errors import GpuDoctorError
@@ -26,6 +29,17 @@ class Looks:
 
     def do(self):
         return Done((line("seen"),))
+
+
+class Slow(Looks):
+    """Ends when it is let."""
+
+    def __init__(self):
+        self.free = threading.Event()
+
+    def do(self):
+        assert self.free.wait(30)
+        return super().do()
 
 
 class Refused(Looks):
@@ -69,6 +83,19 @@ async def test_a_yes_is_named_while_it_is_asked_for(app):
         assert "seen" in text(app)
         await pilot.press("r", "enter")
         await until(pilot, lambda: len(app.screen_stack) == 1)
+
+
+async def test_the_seconds_of_what_takes_long_are_counted_and_the_time_of_a_look_is_told(app):
+    deed = Slow()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, pilot)
+        app.push_screen(DeedScreen(deed))
+        await until(pilot, lambda: last(app) == "Enter Do it Esc Back")
+        await pilot.press("y")
+        await until(pilot, lambda: "Working … 1s" in text(app))
+        deed.free.set()
+        await until(pilot, lambda: re.search(r"Look at \d\d:\d\d:\d\d", text(app)))
+        assert "Working" not in text(app)
 
 
 async def test_what_is_refused_asks_for_nothing(app):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
 
+from gpudoctor import units
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.present.cells import Level
 from gpudoctor.present.words import Words, line, plain
@@ -95,17 +97,24 @@ class DeedScreen(AskScreen):
     def __init__(self, deed: Deed) -> None:
         super().__init__(deed.title, deed.prepare)
         self._deed = deed
+        self._begun = 0.0
 
     def agreed(self) -> None:
         """Do it."""
-        self.tell(
-            (*self._plan, line(""), line("Working …", Level.NOTICE)),
-            "Esc closes this; the work goes on",
-        )
+        self._begun = time.monotonic()
+        self.set_interval(1.0, self._tick)
+        self._tick()
         apart(self.app, self._deed.do, self._ended)
+
+    def _tick(self) -> None:
+        if self._state == "doing":
+            so_far = units.age(time.monotonic() - self._begun)
+            working = line(f"Working … {so_far}", Level.NOTICE)
+            self.tell((*self._plan, line(""), working), "Esc closes this; the work goes on")
 
     def action_repeat(self) -> None:
         """Look again."""
+        self._begun = time.monotonic()
         self.become("doing")
         apart(self.app, self._deed.do, self._ended)
 
@@ -124,6 +133,10 @@ class DeedScreen(AskScreen):
         done = Done(failure(came), ok=False) if isinstance(came, GpuDoctorError) else came
         if self.is_attached:
             self.tell(done.lines, _AGAIN if self._repeats else _BACK)
+            if self._repeats:
+                # Two looks may see the same; the time tells them apart.
+                at = time.strftime("%H:%M:%S")
+                self.query_one("#sheet").border_title = f"{self._deed.title} at {at}"
             return
         # Whoever closed the box still wants to know.
         self.app.notify(
