@@ -272,5 +272,5 @@ def _notes(
     if any(one is not None for one in crowded):
         most = max(one or 0.0 for one in crowded)
         yield f"The machine was busy: a rank's main thread waited up to {duration(most)} for a CPU."
-    if all(time.communication_seconds is None for time in times):
+    if traced and all(time.communication_seconds is None for time in times):
         yield "No communication was seen in the traced steps."

@@ -27,7 +27,7 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
     """The window that `trace` covers; `seen` is what the runner noted about it."""
     loader = _spans(event for event in trace.main if event.name.startswith(_LOADER))
     optimizer = _spans(event for event in trace.main if event.name.startswith(_STEP))
-    backward = _backward_spans(trace.host, optimizer)
+    backward = _backward_spans(trace, optimizer)
     free = list(_outermost(trace.main, merged(loader + optimizer + backward)))
     nodes = [event for event in trace.host if event.name.startswith(_BACKWARD)]
     long, long_nodes = ([one for one in of if one.dur >= _LONG_US] for of in (free, nodes))
@@ -93,14 +93,14 @@ def _covered(spans: Iterable[Span]) -> float:
     return _length(merged(spans))
 
 
-def _backward_spans(host: list[Event], optimizer: list[Span]) -> list[Span]:
-    """From the first to the last engine event between two optimizer steps: the main thread waits there
-    even where, as on a GPU, another thread does the work."""
+def _backward_spans(trace: Trace, optimizer: list[Span]) -> list[Span]:
+    """From the first to the last engine event of one backward: the main thread waits there even where, as
+    on a GPU, another thread does the work."""
     # A closure's zero_grad lies within its step, and cuts one backward from the next all the same.
-    cuts = sorted(end for _, end in optimizer)
+    cuts = sorted([*(end for _, end in optimizer), *_between_backwards(trace.main)])
     spans: dict[int, Span] = {}
     at = 0
-    for event in host:
+    for event in trace.host:
         if not event.name.startswith(_BACKWARD):
             continue
         while at < len(cuts) and event.ts >= cuts[at]:
@@ -108,6 +108,17 @@ def _backward_spans(host: list[Event], optimizer: list[Span]) -> list[Span]:
         begin, end = spans.get(at, (event.ts, event.end))
         spans[at] = (begin, max(end, event.end))
     return list(spans.values())
+
+
+def _between_backwards(main: list[Event]) -> Iterator[float]:
+    """When the main thread began something that no backward called: where gradients are accumulated, the
+    next batch and its forward lie between two backwards."""
+    reached = float("-inf")
+    for event in main:
+        if event.name.startswith(_BACKWARD):
+            reached = max(reached, event.end)
+        elif event.ts >= reached:
+            yield event.ts
 
 
 def _outermost(main: list[Event], taken: list[Span]) -> Iterator[Event]:

@@ -68,6 +68,31 @@ def test_a_closure_inside_an_optimizers_step_is_not_counted_twice(tmp_path):
     }
 
 
+def test_what_lies_between_two_backwards_of_one_step_is_neither(tmp_path):
+    engine = "autograd::engine::evaluate_function: "
+    seen = window(
+        tmp_path,
+        [
+            event("aten::linear", 0, 50),
+            event(engine + "A", 60, 40),
+            event("aten::mm", 65, 30),
+            event("enumerate(DataLoader)#_S.__next__", 110, 90, "user_annotation"),
+            event("aten::stack", 120, 50),
+            event("aten::linear", 210, 70),
+            event(engine + "A", 300, 40),
+            event(engine + "B", 350, 50),
+            event("Optimizer.step#SGD.step", 600, 100, "user_annotation"),
+        ],
+    )
+    assert phases(seen) == {
+        "data": 90,
+        "operators": 120,
+        "backward": 140,
+        "optimizer": 100,
+        "python": 550,
+    }
+
+
 def test_operators_of_a_tenth_of_a_millisecond_are_long(tmp_path):
     seen = window(
         tmp_path,
