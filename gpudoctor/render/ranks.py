@@ -18,6 +18,11 @@ from gpudoctor.units import count, duration, percent
 TITLES = ("RANK", "STEPS", "MEDIAN STEP", "STEP", "OWN", "COMMUNICATION", "EXPOSED", "SHARE")
 _MOST_FINDINGS = 4
 _STYLE = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
+_FAILURES = {
+    "exception": "an exception",
+    "not started": "did not start",
+    "terminated": "ended by SIGTERM",
+}
 PHASES = ("data", "operators", "backward", "optimizer", "communication", "python")
 
 
@@ -42,8 +47,8 @@ def report(seen: RanksProfile, folder: Path | None = None) -> Iterator[Renderabl
 
 def _verdict(seen: RanksProfile) -> Iterator[Text]:
     yield from failures(seen)
-    if not seen.findings:
-        yield Text("Nothing to complain about: the ranks keep pace.", style="green")
+    if healthy := nothing_found(seen):
+        yield Text(healthy, style="green")
     for number, one in enumerate(seen.findings[:_MOST_FINDINGS], 1):
         yield from _finding(number, one, seen)
     more = len(seen.findings) - _MOST_FINDINGS
@@ -52,10 +57,21 @@ def _verdict(seen: RanksProfile) -> Iterator[Text]:
 
 
 def failures(seen: RanksProfile) -> Iterator[Text]:
-    """The ranks that an error or a signal ended, and which."""
-    for time, profile in zip(seen.ranks, seen.profiles, strict=True):
-        if time.how in ("exception", "not started", "terminated"):
-            yield safe(f"Rank {time.rank}: {profile.run.exception or time.how}"[:300], "red")
+    """The ranks that an error or a signal ended, and which; those that a launcher ended, last."""
+    ended = [(time.rank, one.run) for time, one in zip(seen.ranks, seen.profiles, strict=True)]
+    failed = [(rank, run) for rank, run in ended if run.how in _FAILURES]
+    for rank, run in sorted(failed, key=lambda one: one[1].how == "terminated"):
+        where = f" ({short(run.exception_line, run.cwd)})" if run.exception_line else ""
+        yield safe(f"Rank {rank}: {run.exception or _FAILURES[run.how]}"[:300] + where, "red")
+
+
+def nothing_found(seen: RanksProfile) -> str | None:
+    """What is said where no rank failed and nothing holds them up; None otherwise."""
+    if seen.findings or any(one.run.how in _FAILURES for one in seen.profiles):
+        return None
+    if not any(time.steps for time in seen.ranks):
+        return "Nothing to complain about, but no training or inference step was seen either."
+    return "Nothing to complain about: the ranks keep pace."
 
 
 def _finding(number: int, one: RankFinding, seen: RanksProfile) -> Iterator[Text]:

@@ -12,7 +12,7 @@ from gpudoctor.model.ranks import RanksProfile, RankTime
 from gpudoctor.render.charts import HEIGHT, WIDTH, Chart, chart
 from gpudoctor.render.profile import ended, facts, gpu_line, short
 from gpudoctor.render.profile_html import environment, moment
-from gpudoctor.render.ranks import PHASES, TITLES, cells, failures, on
+from gpudoctor.render.ranks import PHASES, TITLES, cells, failures, nothing_found, on
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ def html(seen: RanksProfile) -> str:
         "started": moment(min(one.run.started_at for one in seen.profiles)),
         "version": __version__,
         "failures": [line.plain for line in failures(seen)],
+        "healthy": nothing_found(seen),
         "blamed": _blamed(seen),
         "bars": tuple(_bars(seen.ranks)),
         "phases": PHASES,

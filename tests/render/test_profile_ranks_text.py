@@ -10,7 +10,7 @@ from gpudoctor.model.profile_diff import Change
 from gpudoctor.model.ranks import RankFinding, RanksProfile, RankTime
 from gpudoctor.profile.diff import compare
 from gpudoctor.render import profile as one_run
-from gpudoctor.render import profile_diff, ranks
+from gpudoctor.render import profile_diff, ranks, ranks_html
 from gpudoctor.render.text import console
 from tests.profile.build import RUN, profile
 
@@ -71,10 +71,27 @@ def test_a_finding_says_on_which_ranks_it_was_made():
     assert "2. All wait.  up to 2.00 s to gain  (all ranks)" in shown
 
 
-def test_a_rank_that_failed_is_named_first():
-    failed = profile(run=replace(RUN, how="exception", exception="ValueError: no data"))
-    seen = replace(ranks_of(time(0, how="exception")), profiles=(failed,))
-    assert words(ranks.report(seen)).strip().startswith("Rank 0: ValueError: no data")
+def test_a_rank_that_failed_is_named_first_with_its_line_and_nothing_is_said_to_be_well():
+    failed = replace(
+        RUN, how="exception", exception="ValueError: no data", exception_line="/a.py:3"
+    )
+    ended = replace(RUN, how="terminated")
+    seen = replace(
+        ranks_of(time(0, how="terminated"), time(1, how="exception")),
+        profiles=(profile(run=ended), profile(run=failed)),
+    )
+    shown = words(ranks.report(seen)).strip().splitlines()
+    assert shown[0] == "Rank 1: ValueError: no data (/a.py:3)"
+    assert shown[1] == "Rank 0: ended by SIGTERM"
+    assert "Nothing to complain" not in "".join(shown)
+    assert "Nothing to complain" not in ranks_html.html(seen)
+
+
+def test_ranks_without_a_step_are_not_said_to_keep_pace():
+    seen = ranks_of(time(0, steps=None), time(1, steps=0))
+    for shown in (words(ranks.report(seen)), ranks_html.html(seen)):
+        assert "but no training or inference step was seen" in shown
+        assert "keep pace" not in shown
 
 
 def test_the_step_decides_what_a_comparison_says():
