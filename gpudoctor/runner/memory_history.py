@@ -9,6 +9,7 @@ import sys
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .code_paths import is_user
+from .files import replace
 
 # Each costs some kilobytes while it is recorded.
 MOST_ENTRIES = 50_000
@@ -75,8 +76,7 @@ class MemoryHistory:
             with open(os.path.join(self._folder, "memory.pickle"), "wb") as kept:
                 pickle.dump(snapshot, kept)
             path = os.path.join(self._folder, "memory.json")
-            with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(json.dumps(converted(snapshot, is_user)))
+            replace(path, json.dumps(converted(snapshot, is_user)))
         except Exception as error:
             return {
                 "memory_history": None,

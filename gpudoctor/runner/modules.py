@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any, Dict, List, Optional
 
+from .files import replace
 from .module_names import Names, Row
 from .outputs import output_bytes, tracing
 
@@ -96,8 +97,7 @@ class ModuleWatch:
             "calls": self._calls if len(self._calls) < 4 * _MOST_CALLS else [],
         }
         try:
-            with open(self._path, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(json.dumps(body))
+            replace(self._path, json.dumps(body))
         except OSError as error:
             return {"modules": None, "modules_why": str(error)}
         return {

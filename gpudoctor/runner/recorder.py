@@ -13,6 +13,7 @@ from .allocated import Allocated
 from .calls import Calls
 from .copies import CopyWatch
 from .cpus import cpu_facts
+from .files import replace
 from .forward import ForwardWatch
 from .growth import GrowthProbe
 from .imports import ImportWatch
@@ -213,16 +214,9 @@ class Recorder:
             self._writing = False
 
     def _put(self, body: Dict[str, Any]) -> bool:
-        path = os.path.join(self.folder, "session.json")
         try:
-            with open(path + ".part", "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(json.dumps(body))
-            os.replace(path + ".part", path)
+            replace(os.path.join(self.folder, "session.json"), json.dumps(body))
         except OSError:
-            try:
-                os.unlink(path + ".part")
-            except OSError:
-                pass
             return False
         return True
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, Dict, List, Optional
 
 from . import gate, program, tracebacks
+from .files import replace
 from .recorder import Recorder
 
 # `__main__` of the runner itself must stay alive when the program's takes its name.
@@ -55,8 +56,7 @@ def _folder(options: Dict[str, Any]) -> str:
     folder = os.path.join(folder, "rank{rank}".format(**numbers))
     try:
         os.makedirs(folder, exist_ok=True)
-        with open(os.path.join(folder, "rank.json"), "w", encoding="ascii") as file:
-            json.dump(numbers, file)
+        replace(os.path.join(folder, "rank.json"), json.dumps(numbers))
     except OSError:
         pass
     return folder

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Optional
 
+from .files import replace
 from .sampler import Sampler, waited_for_cpu
 
 FORMAT = 1
@@ -156,20 +157,11 @@ class Worker:
         if waited is not None and self._waited_begun is not None:
             self.facts["cpu_wait_seconds"] = waited - self._waited_begun
         try:
-            with open(self._path + ".part", "w", encoding="utf-8", errors="backslashreplace") as to:
-                to.write(json.dumps({**self.facts, "samples": self._samples()}))
-            os.replace(self._path + ".part", self._path)
+            replace(self._path, json.dumps({**self.facts, "samples": self._samples()}))
         except OSError:
             self._write_every = 5.0
-            self._remove_part()
         finally:
             self._writing = False
-
-    def _remove_part(self) -> None:
-        try:
-            os.unlink(self._path + ".part")
-        except OSError:
-            pass
 
     def _samples(self) -> Any:
         return self.sampler.as_dict(_MOST_STACKS) if self.sampler is not None else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import time
 import warnings
 from typing import Any, Dict, List, Optional
+
+from ..files import replace
 
 
 def main() -> None:
@@ -143,7 +144,4 @@ def _peak(torch: Any, device: Any) -> int:
 
 
 def _write(options: Dict[str, Any], result: Dict[str, Any]) -> None:
-    whole = options["result"] + ".part"
-    with open(whole, "w") as file:
-        json.dump(result, file)
-    os.replace(whole, options["result"])
+    replace(options["result"], json.dumps(result))

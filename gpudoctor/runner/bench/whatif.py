@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, Dict, List
 
 from .. import program, tracebacks
+from ..files import replace
 from ..imports import ImportWatch
 from .counter import Counter
 from .findings import Findings
@@ -67,10 +68,7 @@ class _Report:
             return
         self._written = True
         body = {"how": self._how, **self.counter.as_dict(), **self._findings.as_dict()}
-        whole = self._path + ".part"
-        with open(whole, "w") as file:
-            json.dump(body, file)
-        os.replace(whole, self._path)
+        replace(self._path, json.dumps(body))
 
 
 def _on_torch(setting: Dict[str, Any], counter: Counter, findings: Findings) -> Any:
