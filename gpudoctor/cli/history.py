@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gpudoctor.cli.moments import Moment
+from gpudoctor.errors import GpuDoctorError
+
+if TYPE_CHECKING:
+    from gpudoctor.history.values import History
 
 _SYSTEM = Path("/var/lib/gpudoctor")
 
@@ -16,7 +21,9 @@ _SYSTEM = Path("/var/lib/gpudoctor")
 @click.option("--since", type=Moment(), default="1h", show_default=True, help="2h, 03:00, a date …")
 @click.option("--until", type=Moment(), help="The same.  [now]")
 @click.option("--gpu", metavar="GPU", help="Only this GPU: its index, or how its UUID begins.")
-@click.option("--pid", type=int, help="Only this process and its GPUs.")
+@click.option(
+    "--pid", type=click.IntRange(1), metavar="PID", help="Only this process and its GPUs."
+)
 @click.option(
     "--events",
     "only_events",
@@ -47,12 +54,10 @@ def history(
     seconds of the last day, every minute of the last thirty days. A star marks processes that were
     still there at the last sample.
     """
-    from gpudoctor.history.reader import read_history
-
     end = time.time() if until is None else until
     if end <= since:
         raise click.UsageError("--until lies before --since.")
-    told = read_history(path or found(), since=since, until=end, gpu=gpu, pid=pid)
+    told = _read(path, since, end, gpu, pid)
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 
@@ -73,9 +78,51 @@ def history(
         out.print(part)
 
 
+def _read(
+    path: Path | None, since: float, until: float, gpu: str | None, pid: int | None
+) -> History:
+    """What the file tells, or the daemon that writes it where this user may not read it."""
+    from gpudoctor.history.reader import read_history
+
+    try:
+        return read_history(path or found(), since=since, until=until, gpu=gpu, pid=pid)
+    except GpuDoctorError as error:
+        if path is not None or not isinstance(error.__cause__, PermissionError):
+            raise
+        told = _asked(since, until, gpu, pid)
+        if told is None:
+            raise
+        return told
+
+
+def _asked(since: float, until: float, gpu: str | None, pid: int | None) -> History | None:
+    from gpudoctor.daemon.client import Client, NoAnswerError
+    from gpudoctor.daemon.place import places
+
+    for place in places():
+        try:
+            told = Client(place).history(since, until, gpu=gpu, pid=pid)
+        except NoAnswerError:
+            continue
+        click.echo(f"Told by the daemon at {place}.", err=True)
+        return told
+    return None
+
+
 def found() -> Path:
     """The history of this user's daemon, else that of the system's if there is one."""
     from gpudoctor.history.database import FILE, default_path
 
     mine, systems = default_path(), _SYSTEM / FILE
-    return systems if not mine.exists() and systems.exists() else mine
+    return systems if not _is_there(mine) and _is_there(systems) else mine
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:
+        # It may be: who reads it is told that the folder is closed.
+        return True
+    except OSError:
+        return False
+    return True

@@ -76,15 +76,22 @@ class Client:
         _check(told.snapshot, oldest_s)
         return told.snapshot
 
-    def history(self, since: float, until: float) -> History:
+    def history(
+        self, since: float, until: float, *, gpu: str | None = None, pid: int | None = None
+    ) -> History:
         """What the daemon recorded from `since` to `until`, seconds since the epoch.
+
+        `gpu` is an index or how a UUID begins; with `pid`, only what is of that process and its GPUs.
 
         Raises:
             NoAnswerError: it records nothing, or does not answer.
         """
+        from urllib.parse import urlencode
+
         from gpudoctor.history.values import History
 
-        query = f"since={since:.3f}&until={until:.3f}"
+        asked = {"since": f"{since:.3f}", "until": f"{until:.3f}", "gpu": gpu, "pid": pid}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
         _, body = self._ask(f"/api/v1/history?{query}", HISTORY_TIMEOUT_S)
         return _decoded(body, History)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -111,14 +112,26 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     Raises:
         GpuDoctorError: there is none, or it cannot be read.
     """
-    if not path.exists():
+    try:
+        path.stat()
+        # Not by opening it: to close it again would take the locks from a recorder in this process.
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (FileNotFoundError, NotADirectoryError):
         raise GpuDoctorError(
             f"there is no history at {path}",
             cause="The flight recorder is a part of `gpudoctor serve`, which has not recorded here; a "
             "simulated or replayed machine is recorded only with --history FILE.",
             hint="Start `gpudoctor serve`, or name another file with --file.",
             exit_code=ExitCode.UNAVAILABLE,
-        )
+        ) from None
+    except OSError as error:
+        raise GpuDoctorError(
+            f"the history {path} cannot be read",
+            cause=error.strerror,
+            hint="Its owner may read it, and root.",
+            exit_code=ExitCode.UNAVAILABLE,
+        ) from error
     try:
         database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
         found = database.execute("PRAGMA user_version").fetchone()[0]

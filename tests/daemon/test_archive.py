@@ -7,18 +7,22 @@ import json
 import time
 
 import pytest
+from click.testing import CliRunner
 
+from gpudoctor.cli.history import history
 from gpudoctor.daemon import archive
 from gpudoctor.daemon.archive import MOST_ROWS, Archive, parse_question
 from gpudoctor.daemon.http import Request
 from gpudoctor.daemon.ledger import Ledger
 from gpudoctor.daemon.routes import Routes
+from gpudoctor.errors import GpuDoctorError
 from gpudoctor.history.reader import read_history
 from gpudoctor.history.recorder import Recorder
 from gpudoctor.model.process import GpuUse
 from gpudoctor.model.readings import PowerReading
 from gpudoctor.model.snapshot import GpuEvent
 from tests.builders import AT, GIB, device, process, snapshot, uuid_of
+from tests.daemon.test_client import served
 
 
 def ask(answer, path, query="", **headers):
@@ -50,6 +54,28 @@ def recorded(tmp_path):
         )
     recorder.stop()
     return path
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_who_may_not_read_the_file_is_told_by_the_daemon(recorded, tmp_path, monkeypatch, listens):
+    # Root may read everything, so the right is taken away here: once, as the daemon comes second.
+    rights = iter([False])
+    monkeypatch.setattr("gpudoctor.history.database.os.access", lambda *_: next(rights, True))
+    monkeypatch.setattr("gpudoctor.cli.history.found", lambda: recorded)
+    socket = tmp_path / "socket"
+    monkeypatch.setenv("GPUDOCTOR_SOCKET", str(socket))
+    words = ("--since", str(AT - 5), "--until", str(AT + 500), "--gpu", "1", "--json")
+    if not listens:
+        refused = CliRunner().invoke(history, words).exception
+        assert isinstance(refused, GpuDoctorError)
+        assert refused.cause == "Permission denied"
+        return
+    with served(socket, Routes(Ledger(interval_s=1), recorded)):
+        done = CliRunner().invoke(history, words)
+    assert done.stderr == f"Told by the daemon at {socket}.\n"
+    told = json.loads(done.stdout)
+    assert [gpu["index"] for gpu in told["gpus"]] == [1]
+    assert [event["code"] for event in told["events"]] == [79]
 
 
 SPAN = f"since={AT - 5}&until={AT + 500}"

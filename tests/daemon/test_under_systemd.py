@@ -115,15 +115,20 @@ def test_it_has_no_rights_and_a_user_of_its_own(service):
     assert done.stdout.split() == ["/var/lib/gpudoctor", "/run/gpudoctor"]
 
 
-def test_it_remembers_where_the_documentation_says_and_root_may_read_it(service, port):
-    def seen():
-        file = ("--file", "/var/lib/gpudoctor/history.sqlite3")
-        done = service.run(*GPUDOCTOR, "history", "--json", *file, check=False)
+def test_root_reads_what_it_remembers_and_others_ask_it_for_that(service):
+    def recorded():
+        done = service.run(*GPUDOCTOR, "history", "--json", check=False)
         return done.returncode == 0 and json.loads(done.stdout)["gpus"]
 
-    until(seen)
-    closed = service.run(*NOBODY, "ls", "/var/lib/gpudoctor/", check=False)
-    assert "Permission denied" in closed.stderr
+    assert len(until(recorded)) == 8
+    assert service.run("test", "-s", "/var/lib/gpudoctor/history.sqlite3").returncode == 0
+    by_daemon = service.run(*NOBODY, *GPUDOCTOR, "history", "--json", "--gpu", "3")
+    assert "Told by the daemon at /run/gpudoctor/gpudoctor.sock" in by_daemon.stderr
+    assert [gpu["index"] for gpu in json.loads(by_daemon.stdout)["gpus"]] == [3]
+    service.control("stop", NAME)
+    refused = service.run(*NOBODY, *GPUDOCTOR, "history", check=False)
+    assert refused.returncode == 3
+    assert "cause: Permission denied" in refused.stderr
 
 
 def test_any_user_asks_it_by_its_socket(service, port):
