@@ -12,6 +12,9 @@ from tests.runner.harness import OPTIONS, RUNNER, session, watched
 
 BUSY = """
 import time
+until = time.process_time() + 0.3
+while time.process_time() < until:
+    sum(range(1000))
 print('ready', flush=True)
 while True:
     sum(range(1000))
