@@ -9,21 +9,11 @@ from contextlib import contextmanager
 import pynvml
 import pytest
 
-from tests.nvml_sim.fixtures import SimDriver
 from tests.nvml_sim.machine import SimProcess, ramp
+from tests.nvml_sim.opened import handle
 from tests.nvml_sim.presets import FIRST_PID, GIB, mig_a100, mixed, one_rtx3090
 
 XID = pynvml.nvmlEventTypeXidCriticalError
-
-
-@pytest.fixture
-def opened(nvml_sim: SimDriver) -> SimDriver:
-    pynvml.nvmlInit()
-    return nvml_sim
-
-
-def handle(index: int = 0):
-    return pynvml.nvmlDeviceGetHandleByIndex(index)
 
 
 @contextmanager

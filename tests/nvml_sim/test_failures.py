@@ -8,20 +8,9 @@ import threading
 import time
 
 import pynvml
-import pytest
 
 from tests.nvml_sim.build import build
-from tests.nvml_sim.fixtures import SimDriver
-
-
-@pytest.fixture
-def opened(nvml_sim: SimDriver) -> SimDriver:
-    pynvml.nvmlInit()
-    return nvml_sim
-
-
-def handle(index: int = 0):
-    return pynvml.nvmlDeviceGetHandleByIndex(index)
+from tests.nvml_sim.opened import handle
 
 
 def code_of(call, *arguments) -> int:

@@ -9,19 +9,9 @@ import pynvml
 import pytest
 
 from tests.nvml_sim.build import function_names
-from tests.nvml_sim.fixtures import SimDriver
 from tests.nvml_sim.machine import SimProcess, error, ramp, wave
+from tests.nvml_sim.opened import handle
 from tests.nvml_sim.presets import FIRST_PID, GIB, MIB
-
-
-@pytest.fixture
-def opened(nvml_sim: SimDriver) -> SimDriver:
-    pynvml.nvmlInit()
-    return nvml_sim
-
-
-def handle(index: int = 0):
-    return pynvml.nvmlDeviceGetHandleByIndex(index)
 
 
 def fails_with(code: int):

@@ -13,6 +13,15 @@ from gpudoctor.reclaim.entrance import entrance
 from gpudoctor.reclaim.inject import visit
 from tests.reclaim.targets import ECHO, SUPPORTED, WAITS, started
 
+# Holds the interpreter lock for two seconds, and says at the end how often it was visited.
+LOCKED = """
+import ctypes, sys, time
+sys.visits = 0
+ctypes.PyDLL(None).usleep(2_000_000)
+time.sleep(0.5)
+print(sys.visits)
+"""
+
 
 @pytest.mark.parametrize("kind", WAITS)
 def test_code_runs_in_a_process_that(children, kind):
@@ -108,14 +117,7 @@ os.waitpid(child, 0)
 
 
 def test_a_request_that_never_gets_its_turn_is_withdrawn_for_good(children):
-    code = """
-import ctypes, sys, time
-sys.visits = 0
-ctypes.PyDLL(None).usleep(2_000_000)   # holds the interpreter lock
-time.sleep(0.5)
-print(sys.visits)
-"""
-    pid = started(children, code)
+    pid = started(children, LOCKED)
     source = "def run():\n    import sys\n    sys.visits += 1\n    return ''\n"
     assert visit(entrance(pid), source, timeout_s=0.5).end is VisitEnd.CANCELLED
     assert children.child(pid).communicate(timeout=20)[0] == "0\n"
@@ -153,14 +155,7 @@ def test_a_target_survives_that_its_visitor_is_killed(children):
 
 
 def test_a_request_is_withdrawn_when_its_visitor_is_killed_before_its_turn(children):
-    code = """
-import ctypes, sys, time
-sys.visits = 0
-ctypes.PyDLL(None).usleep(2_000_000)   # holds the interpreter lock
-time.sleep(0.5)
-print(sys.visits)
-"""
-    pid = started(children, code)
+    pid = started(children, LOCKED)
     visitor = children.run([sys.executable, "-c", VISITOR, str(pid)])
     time.sleep(0.8)
     children.child(visitor).kill()

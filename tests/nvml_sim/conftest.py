@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.nvml_sim.opened import opened
+
+__all__ = ["opened"]
