@@ -12,6 +12,12 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
 
 
+html_option = click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Also write the report as one HTML file.",
+)
 metrics_file_option = click.option(
     "--metrics-file",
     type=click.Path(path_type=Path),
