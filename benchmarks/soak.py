@@ -68,7 +68,11 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class Count:
-    """What the process held after a round, with all GPUs well again. `objects`: Python's."""
+    """What the process held after a round, with all GPUs well again.
+
+    `allocated_bytes` and `blocks` are what malloc and Python had given away: where they stand still and
+    the resident memory grows, what was given back lies in too many places to be used.
+    """
 
     samples: int
     seconds: float
@@ -77,6 +81,28 @@ class Count:
     threads: int
     series: int
     objects: int
+    allocated_bytes: int
+    blocks: int
+
+
+class _Mallinfo2(ctypes.Structure):
+    """glibc's, from malloc.h."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks"),
+            *("uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def allocated_bytes() -> int:
+    """What malloc has given away and not got back."""
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = _Mallinfo2
+    told = ask()
+    return int(told.uordblks + told.hblkhd)
 
 
 class Life:
@@ -236,6 +262,8 @@ class Life:
             self._own.num_threads(),
             sum(1 for line in body.splitlines() if not line.startswith(b"#")),
             len(gc.get_objects()),
+            allocated_bytes(),
+            sys.getallocatedblocks(),
         )
 
     def wait_for_samples(self, number: int) -> None:
@@ -265,7 +293,15 @@ def summary(counts: list[Count], life: Life) -> dict[str, object]:
         before = statistics.median(getattr(one, name) for one in early)
         return statistics.median(getattr(one, name) for one in late) - before
 
-    names = ("resident_bytes", "descriptors", "threads", "series", "objects")
+    names = (
+        "resident_bytes",
+        "allocated_bytes",
+        "blocks",
+        "descriptors",
+        "threads",
+        "series",
+        "objects",
+    )
     samples = late[0].samples - early[0].samples
     return {
         "samples": counts[-1].samples,

@@ -64,6 +64,8 @@ _WORDS = {
     "cpu_idle_ratio": "CPU, not scraped",
     "cpu_scraped_ratio": "CPU, scraped",
     "resident_bytes": "memory",
+    "allocated_bytes": "memory in use",
+    "blocks": "Python's blocks",
     "body_bytes": "body",
     "wall_s": "wall time",
     "wall_ratio": "of it",
