@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from gpudoctor.cli.options import metrics_file_option, span
+from gpudoctor.cli.options import html_option, metrics_file_option, span
 from gpudoctor.errors import GpuDoctorError
 from gpudoctor.model.bench import BenchReport
 
@@ -120,8 +120,10 @@ def bench() -> None:
 )  # fmt: skip
 @click.option("--modes", default="", metavar="NAME[,NAME]...", help="Only these besides default.")
 @click.option("--device", metavar="DEVICE", help="cuda:0, cpu; by default what there is.")
-@click.option("--batch", type=click.IntRange(1), help="Batch size.  [default: the network's]")
-@click.option("--size", type=click.IntRange(32), help="Input's side or length.")
+@click.option(
+    "--batch", type=click.IntRange(1), metavar="N", help="Batch size.  [default: the network's]"
+)
+@click.option("--size", type=click.IntRange(32), metavar="N", help="Input's side or length.")
 @click.option("--amp", is_flag=True, help="Under autocast, in bfloat16 where the device has it.")
 @click.option("--channels-last", is_flag=True, help="Tensors in channels_last layout.")
 @click.option(
@@ -135,10 +137,7 @@ def bench() -> None:
     "[default: 10m; without CUDA 2m]",
 )  # fmt: skip
 @click.option("--python", metavar="PY", help="The interpreter, or the folder of its environment.")
-@click.option(
-    "--html", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
-    help="Also write the report as one HTML file.",
-)  # fmt: skip
+@html_option
 @metrics_file_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.bench/1).")
 def cudnn(
@@ -195,10 +194,7 @@ def cudnn(
 @click.option(
     "--apply", type=click.Choice(["best"]), help="Print the best edit's patch; edits nothing."
 )
-@click.option(
-    "--html", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE",
-    help="Also write the report as one HTML file.",
-)  # fmt: skip
+@html_option
 @metrics_file_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (gpudoctor.bench/1).")
 def script(

@@ -55,6 +55,7 @@ def _names(_ctx: click.Context, _option: click.Parameter, given: tuple[str, ...]
     default=_DEFAULT_LIMIT_S,
     show_default=True,
     type=click.FloatRange(1, 600),
+    metavar="SECONDS",
     help="Seconds that looking at the machine may take.",
 )
 @click.pass_context

@@ -19,7 +19,9 @@ SCHEMA = "gpudoctor.env/1"
 
 @click.command()
 @click.option("--python", metavar="PY", help="The interpreter to ask, or its virtual environment.")
-@click.option("--pid", type=click.IntRange(1), help="Ask the interpreter of this process.")
+@click.option(
+    "--pid", type=click.IntRange(1), metavar="PID", help="Ask the interpreter of this process."
+)
 @click.option("--markdown", "as_markdown", is_flag=True, help="Paste-ready, without your name.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option(
@@ -30,6 +32,7 @@ SCHEMA = "gpudoctor.env/1"
     default=DEFAULT_TIMEOUT_S,
     show_default=True,
     type=click.FloatRange(0.1, 600),
+    metavar="SECONDS",
     help="Seconds that the interpreter may take.",
 )
 @click.pass_context

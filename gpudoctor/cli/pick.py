@@ -28,7 +28,13 @@ _LONGEST_S = 10.0
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option(
-    "-n", "count", type=click.IntRange(1), default=1, show_default=True, help="How many GPUs."
+    "-n",
+    "count",
+    metavar="N",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many GPUs.",
 )
 @click.option("--min-free", metavar="SIZE", callback=size, help="Free memory, such as 20GiB.")
 @click.option("--max-util", metavar="PERCENT", callback=ratio, help="Busy at most so much.")
@@ -40,6 +46,7 @@ _LONGEST_S = 10.0
     default=1.0,
     show_default=True,
     type=click.FloatRange(0.2, 600),
+    metavar="SECONDS",
     help="Seconds over which the GPUs are looked at.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (gpudoctor.pick/1).")

@@ -68,9 +68,12 @@ class _AsPython(click.Command):
     default=5,
     show_default=True,
     type=click.IntRange(0),
+    metavar="N",
     help="Steps to let pass before torch's profiler looks.",
 )
-@click.option("--steps", type=click.IntRange(1), help="Steps it looks at (default: about 1 s).")
+@click.option(
+    "--steps", type=click.IntRange(1), metavar="N", help="Steps it looks at (default: about 1 s)."
+)
 @click.option(
     "--mode",
     default="verdict",

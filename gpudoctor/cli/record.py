@@ -24,8 +24,11 @@ from gpudoctor.units import data_size
     show_default=True,
     help="Seconds between snapshots.",
     type=click.FloatRange(0.1, 3600),
+    metavar="SECONDS",
 )
-@click.option("--duration", type=click.FloatRange(0.1), help="Stop after so many seconds.")
+@click.option(
+    "--duration", type=click.FloatRange(0.1), metavar="SECONDS", help="Stop after so many seconds."
+)
 @click.option(
     "--max-size",
     metavar="SIZE",

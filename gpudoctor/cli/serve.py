@@ -16,6 +16,7 @@ from gpudoctor.errors import GpuDoctorError
 
 if TYPE_CHECKING:
     from gpudoctor.daemon.access import Access
+    from gpudoctor.daemon.ledger import Ledger
     from gpudoctor.daemon.policy import Policy
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -30,10 +31,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     multiple=True,
     help="HOST:PORT or unix:/PATH; may be repeated.  [127.0.0.1:9836]",
 )
-@click.option("--interval", type=click.FloatRange(0.1, 3600), help="Seconds between samples.  [5]")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    metavar="SECONDS",
+    help="Seconds between samples.  [5]",
+)
 @click.option(
     "--processes",
     type=click.IntRange(0, 1000),
+    metavar="N",
     default=0,
     show_default=True,
     help="Give series of their own to so many processes, largest first.",
@@ -148,12 +155,9 @@ def _settings(ctx: click.Context) -> Settings:
 def _serve(ctx: click.Context, chosen: _Options) -> None:
     from gpudoctor.cli import assembly
     from gpudoctor.daemon.access import AccessFiles
-    from gpudoctor.daemon.ledger import Ledger
     from gpudoctor.daemon.memory import one_arena
     from gpudoctor.daemon.notify import Notifier
     from gpudoctor.daemon.service import Service
-    from gpudoctor.render.metrics.dcgm import DCGM
-    from gpudoctor.render.metrics.table import METRICS
 
     one_arena()
     settings = _settings(ctx)
@@ -161,12 +165,7 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
         chosen.token_file, chosen.tls_cert, chosen.tls_key, chosen.tls_client_ca, chosen.web_config
     )
     access = files.read()
-    ledger = Ledger(
-        interval_s=chosen.interval or settings.serve.interval_seconds,
-        process_rows=chosen.processes,
-        link_rows=chosen.nvlink_links,
-        metrics=(*METRICS, *DCGM) if chosen.dcgm else METRICS,
-    )
+    ledger = _ledger(chosen, settings)
     policy = _policy(chosen)
     notifier = Notifier()
     assembly.notify(settings.notify, ledger, notifier)
@@ -206,6 +205,19 @@ def _serve(ctx: click.Context, chosen: _Options) -> None:
             lambda: assembly.say_where(sockets, own),
             local=tuple(own.values()),
         )
+
+
+def _ledger(chosen: _Options, settings: Settings) -> Ledger:
+    from gpudoctor.daemon.ledger import Ledger
+    from gpudoctor.render.metrics.dcgm import DCGM
+    from gpudoctor.render.metrics.table import METRICS
+
+    return Ledger(
+        interval_s=chosen.interval or settings.serve.interval_seconds,
+        process_rows=chosen.processes,
+        link_rows=chosen.nvlink_links,
+        metrics=(*METRICS, *DCGM) if chosen.dcgm else METRICS,
+    )
 
 
 def _policy(chosen: _Options) -> Policy | None:

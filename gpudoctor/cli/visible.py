@@ -37,7 +37,9 @@ _OF_OTHERS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVIC
 @click.option(
     "--env", "changes", multiple=True, metavar="K=V", help="Set a variable; K alone unsets it."
 )
-@click.option("--pid", type=click.IntRange(1), help="The environment of this running process.")
+@click.option(
+    "--pid", type=click.IntRange(1), metavar="PID", help="The environment of this running process."
+)
 @click.option("--python", metavar="PY", help="Ask the torch of this interpreter, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (gpudoctor.visible/1).")
 @click.option(
@@ -45,6 +47,7 @@ _OF_OTHERS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVIC
     default=probe.DEFAULT_TIMEOUT_S,
     show_default=True,
     type=click.FloatRange(0.1, 600),
+    metavar="SECONDS",
     help="Seconds that the child which asks CUDA may take.",
 )
 @click.pass_context
