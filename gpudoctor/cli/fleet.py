@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gpudoctor.model.fleet import Fleet
     from gpudoctor.tui.screens.fleet import FleetSource
 
+# The screen sorts by every column.
+ORDERS = ("trouble", "name", "free", "util", "memory", "power")
 _DURATION = re.compile(r"\d+[smhd]")
 _TOKEN = "GPUDOCTOR_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -34,7 +36,7 @@ _TOKEN = "GPUDOCTOR_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable
 @click.option(
     "--sort",
     "order",
-    type=click.Choice(("trouble", "name", "free", "util", "memory", "power")),
+    type=click.Choice(ORDERS),
     help="Order of the machines: trouble, or what the screen was sorted by the last time.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N machines.")

@@ -18,12 +18,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-# What `--sort` takes; the terminal UI sorts by every column.
-ORDERS = ("trouble", "name", "free", "util", "memory", "power")
-
-
 def ordered(machines: Sequence[FleetMachine], by: str) -> tuple[FleetMachine, ...]:
-    """The machines in one of ORDERS; equal ones by name."""
+    """The machines by one of fleet.SORT_KEYS; equal ones by name."""
     return fleet.ordered(machines, fleet.natural(by))
 
 
