@@ -11,6 +11,7 @@ from typing import Any, TextIO, cast
 from rich.console import Console
 from rich.text import Text
 
+from gpudoctor.present.hanging import hung
 from gpudoctor.units import printable
 
 # A pipe has no width: a reader such as grep wants whole rows.
@@ -32,6 +33,26 @@ class _Trimmed:
         return getattr(self._stream, name)
 
 
+class _Hanging(Console):
+    """Wraps single texts, as opposed to what stands in tables, with their indent."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich does."""
+        if not (options.get("soft_wrap") or options.get("no_wrap")):
+            objects = tuple(
+                _hung(one, self.width) if isinstance(one, Text) else one for one in objects
+            )
+        super().print(*objects, **options)
+
+
+def _hung(text: Text, width: int) -> Text:
+    if text.cell_len <= width or text.no_wrap or text.overflow is not None:
+        return text
+    return Text("\n").join(
+        part for line in text.split("\n", allow_blank=True) for part in hung(line, width)
+    )
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout (or stderr) that honours NO_COLOR, COLUMNS and a pipe's lack of a width."""
     stream = sys.stderr if stderr else sys.stdout
@@ -42,7 +63,7 @@ def console(*, stderr: bool = False) -> Console:
     elif not shutil.get_terminal_size(fallback=(0, 0)).columns:
         width = 80
     file = stream if stream.isatty() else cast("TextIO", _Trimmed(stream))
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+    return _Hanging(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def safe(raw: str, style: str = "") -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.text import Text
 
-from gpudoctor.tui.widgets.told import hung
+from gpudoctor.present.hanging import hung
 
 
 def wrapped(text, width):
