@@ -92,7 +92,10 @@ class ProcessList:
     def _utilization(self) -> dict[int, tuple[float, float]] | None:
         """(SM, memory) ratios by pid since the last look; None where the GPU does not tell."""
         now_us = int(time.time() * 1e6)
-        since = self._seen_until_us or now_us - _FIRST_WINDOW_US
+        since = self._seen_until_us
+        # The clock was set back: until it is there again, nothing would be newer.
+        if not 0 < since <= now_us:
+            since = now_us - _FIRST_WINDOW_US
         try:
             samples = pynvml.nvmlDeviceGetProcessUtilization(self._handle, since)
         except pynvml.NVMLError as error:

@@ -237,6 +237,30 @@ def test_a_process_is_the_same_and_as_old_when_the_clock_was_set_meanwhile(tmp_p
     assert all(ratio == "None" or 0 <= float(ratio) < 1000 for *_, ratio in looks)
 
 
+_SHARES = """
+import pathlib, sys
+from gpudoctor.host.procs import LocalHost
+from gpudoctor.nvml.binding import open_nvml
+from gpudoctor.sampling.sampler import Sampler
+sampler = Sampler(open_nvml(), LocalHost(), reopen=open_nvml)
+for ahead in (0, -86_400, 86_400, 0):
+    pathlib.Path(sys.argv[1]).write_text(str(ahead))
+    row = next(row for row in sampler.once().processes if row.pid == int(sys.argv[2]))
+    print(row.gpus[0].sm_ratio)
+sampler.stop()
+"""
+
+
+def test_a_process_at_work_is_so_too_after_the_clock_was_set(nvml_sim, tmp_path):
+    nvml_sim.machine.gpus[0].processes = [SimProcess(os.getpid(), 1 << 30, sm=40)]
+    nvml_sim.save()
+    done = subprocess.run(
+        [sys.executable, "-c", _SHARES, str(tmp_path / "clock"), str(os.getpid())],
+        env={**nvml_sim.env, **clock(tmp_path / "clock")}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.split()) == (0, ["0.4"] * 4), done.stderr
+
+
 @pytest.mark.integration
 def test_a_daemon_answers_for_the_same_processes_after_the_clock_was_set(nvml_sim, tmp_path):
     socket, file = tmp_path / "s", tmp_path / "clock"
