@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from gpudoctor.daemon.policy import MOST_PER_HOUR
+from gpudoctor.fileio import replace_file
 
 HOUR_S = 3600.0
 _SCHEMA = "gpudoctor.reclaimed/1"
@@ -54,9 +54,7 @@ class ActLog:
             before = []
         told = {"schema": _SCHEMA, "ended_at": [*before, now]}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        scratch.write_text(json.dumps(told) + "\n", encoding="utf-8")
-        scratch.replace(self._path)
+        replace_file(self._path, (json.dumps(told) + "\n").encode())
 
     def _recent(self, now: float) -> list[float]:
         """Those of the last hour; what the clock, set back since, puts into the future is of now.
