@@ -162,12 +162,7 @@ def _notes(session: Session) -> list[str]:
     notes: list[str] = []
     if session.ended.how == "watched":
         return notes
-    if session.torch is None and "No module named 'torch'" in (session.ended.text or ""):
-        notes.append(
-            f"{session.python.executable} has no torch. Activate the environment in which the script "
-            "runs, or name its interpreter with --python."
-        )
-    elif session.torch is None:
+    if session.torch is None:
         notes.append("The script did not import torch: this is a profile of its Python code only.")
     elif session.torch.version is None:
         notes.append("The import of torch failed: this is a profile of the Python code only.")

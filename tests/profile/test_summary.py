@@ -41,13 +41,6 @@ def test_a_session_becomes_a_profile(tmp_path):
     assert "did not import torch" in profile.notes[0]
 
 
-def test_a_script_whose_interpreter_has_no_torch_is_told_how_to_name_another(tmp_path):
-    ended = {"how": "exception", "text": "ModuleNotFoundError: No module named 'torch'"}
-    (note,) = load_profile(session(tmp_path, ended=ended)).notes
-    assert "has no torch" in note
-    assert "--python" in note
-
-
 def test_a_trace_that_is_cut_off_costs_only_what_needs_it(tmp_path):
     session(tmp_path, torch=TORCH, window=DONE)
     (tmp_path / "trace.json").write_text('{"traceEvents": [')
