@@ -96,12 +96,15 @@ def _read(
 
 
 def _asked(since: float, until: float, gpu: str | None, pid: int | None) -> History | None:
-    from gpudoctor.daemon.client import Client, NoAnswerError
+    from gpudoctor.daemon.client import Client, NoAnswerError, NotThereError
     from gpudoctor.daemon.place import places
+    from gpudoctor.units import printable
 
     for place in places():
         try:
             told = Client(place).history(since, until, gpu=gpu, pid=pid)
+        except NotThereError as error:
+            raise GpuDoctorError(printable(str(error))) from error
         except NoAnswerError:
             continue
         click.echo(f"Told by the daemon at {place}.", err=True)

@@ -32,6 +32,7 @@ VERSION_HEADER = "gpudoctor-version"
 # 16 GPUs and 1,000 processes are about 1.5 MB of indented JSON.
 _MOST_BYTES = 16 * 1024 * 1024
 _MOST_HEAD = 8192
+_MOST_TEXT = 300
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |$)")
 _T = TypeVar("_T")
 
@@ -42,6 +43,10 @@ class NoAnswerError(Exception):
 
 class NotForUsError(NoAnswerError):
     """Nobody listens there, or not to us: nothing is wrong, and nobody need be told."""
+
+
+class NotThereError(NoAnswerError):
+    """It knows nothing of what was asked for; the text is what it says."""
 
 
 class _Told(Value, frozen=True):
@@ -84,7 +89,8 @@ class Client:
         `gpu` is an index or how a UUID begins; with `pid`, only what is of that process and its GPUs.
 
         Raises:
-            NoAnswerError: it records nothing, or does not answer.
+            NotThereError: it records nothing, or knows no such GPU.
+            NoAnswerError: it does not answer.
         """
         from urllib.parse import urlencode
 
@@ -154,6 +160,8 @@ def _parsed(received: bytes) -> tuple[dict[str, str], bytes]:
         raise NoAnswerError("its answer is no HTTP")
     if status[1] in (b"401", b"403"):
         raise NotForUsError("it wants a token or a password")
+    if status[1] == b"404":
+        raise NotThereError(body[:_MOST_TEXT].decode("ascii", "backslashreplace").strip())
     if status[1] != b"200":
         raise NoAnswerError(f"it answered {status[1].decode()}")
     headers: dict[str, str] = {}

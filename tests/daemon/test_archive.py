@@ -72,6 +72,10 @@ def test_who_may_not_read_the_file_is_told_by_the_daemon(recorded, tmp_path, mon
         return
     with served(socket, Routes(Ledger(interval_s=1), recorded)):
         done = CliRunner().invoke(history, words)
+        rights = iter([False])
+        unknown = CliRunner().invoke(history, ("--gpu", "77")).exception
+    assert isinstance(unknown, GpuDoctorError)
+    assert unknown.message == "the history knows no GPU 77"
     assert done.stderr == f"Told by the daemon at {socket}.\n"
     told = json.loads(done.stdout)
     assert [gpu["index"] for gpu in told["gpus"]] == [1]
