@@ -187,7 +187,7 @@ class PhaseTime:
 class Window:
     """What torch's profiler saw over a few steps. `operator_calls` are the outermost operators of the
     main thread that neither the loader nor the optimizer called, and `operator_seconds` their time; of
-    them, and of the backward's, the long ones took a tenth of a millisecond or more each;
+    them, and of the backward's, the long ones mostly take a tenth of a millisecond or more;
     `python_seconds` is what of the window lies in no operator, loader, optimizer or backward. Exposed
     is the part of the communication between ranks beside which nothing else is computed, and
     `own_step_seconds` the median step without it; None: no communication.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import linecache
+import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from gpudoctor.model.operators import DeviceTime, RepeatedCopy
@@ -30,7 +32,7 @@ def window_of(trace: Trace, seen: WindowSeen) -> Window:
     backward = _backward_spans(trace, optimizer)
     free = list(_outermost(trace.main, merged(loader + optimizer + backward)))
     nodes = [event for event in trace.host if event.name.startswith(_BACKWARD)]
-    long, long_nodes = ([one for one in of if one.dur >= _LONG_US] for of in (free, nodes))
+    long, long_nodes = _long(free), _long(nodes)
     spent = {
         "data": _covered(loader),
         "operators": sum(event.dur for event in free) * _US,
@@ -108,6 +110,19 @@ def _backward_spans(trace: Trace, optimizer: list[Span]) -> list[Span]:
         begin, end = spans.get(at, (event.ts, event.end))
         spans[at] = (begin, max(end, event.end))
     return list(spans.values())
+
+
+def _long(events: list[Event]) -> list[Event]:
+    """The operators that mostly take long; that the CPU was taken from a short one does not make it one."""
+    named: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        named[event.name].append(event)
+    return [
+        event
+        for group in named.values()
+        if statistics.median(one.dur for one in group) >= _LONG_US
+        for event in group
+    ]
 
 
 def _between_backwards(main: list[Event]) -> Iterator[float]:

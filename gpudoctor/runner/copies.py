@@ -53,6 +53,7 @@ class CopyWatch:
 
     def __init__(self) -> None:
         self._methods: Dict[str, _Method] = {}
+        self._kinds: Tuple[Any, ...] = ()
         self._clear()
 
     def _clear(self) -> None:
@@ -69,7 +70,7 @@ class CopyWatch:
         storage = getattr(torch, "UntypedStorage", None)
         if compiled() or not hasattr(storage, "resizable") or not self._ask_compiler():
             return
-        kinds = (torch.Tensor, torch.nn.Parameter)
+        self._kinds = kinds = (torch.Tensor, torch.nn.Parameter)
         for name in _METHODS:
             self._methods[name] = _Method(getattr(torch.Tensor, name), self._call, kinds)
             setattr(torch.Tensor, name, self._methods[name])
@@ -101,6 +102,8 @@ class CopyWatch:
     def step_aside(self, _why: Any = None) -> None:
         """Watch no more, at once: the script is about to compile."""
         methods, self._methods = self._methods, {}
+        if not methods:
+            return
         tensor = sys.modules["torch"].Tensor
         for name, method in methods.items():
             # Where somebody has put another method over ours, that one stays.
@@ -151,7 +154,11 @@ class CopyWatch:
 
     def _copied(self, source: Any, target: Any, seconds: float) -> None:
         torch = sys.modules["torch"]
-        if torch._C._len_torch_dispatch_stack() or tracing():
+        plainly = type(source) in self._kinds and not torch._C._len_torch_function_stack()
+        if plainly and source.device == target.device:
+            return
+        # A method that the script took out of the window with it still comes here.
+        if not self._methods or torch._C._len_torch_dispatch_stack() or tracing():
             return
         # Nor may a mode, such as `with torch.device(…)`, see what is asked here.
         with torch._C.DisableTorchFunction():

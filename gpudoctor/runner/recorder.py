@@ -125,6 +125,7 @@ class Recorder:
 
     def _forget(self) -> None:
         self.loaders.enabled = self.optimizers.enabled = False
+        self.copies.step_aside()
 
     def _on_torch(self, module: ModuleType, ran: bool) -> None:
         if not ran:

@@ -93,18 +93,25 @@ def test_what_lies_between_two_backwards_of_one_step_is_neither(tmp_path):
     }
 
 
+def test_one_operator_from_which_the_cpu_was_taken_is_not_a_long_one(tmp_path):
+    stretched = [event("aten::select", at * 10, 5) for at in range(9)]
+    seen = window(tmp_path, [*stretched, event("aten::select", 100, 800)])
+    assert (seen.operator_calls, seen.long_operator_calls) == (10, 0)
+
+
 def test_operators_of_a_tenth_of_a_millisecond_are_long(tmp_path):
     seen = window(
         tmp_path,
         [
             event("aten::addmm", 0, 100),
             event("aten::select", 200, 99),
-            event("aten::mm", 210, 100),
+            event("aten::mm", 210, 80),
+            event("aten::select", 300, 20),
             event("autograd::engine::evaluate_function: A", 400, 150),
             event("autograd::engine::evaluate_function: B", 600, 20),
         ],
     )
-    assert (seen.operator_calls, seen.long_operator_calls) == (2, 1)
+    assert (seen.operator_calls, seen.long_operator_calls) == (3, 1)
     assert seen.long_operator_seconds == pytest.approx(100e-6)
     assert (seen.backward_operator_calls, seen.long_backward_calls) == (2, 1)
     assert seen.long_backward_seconds == pytest.approx(150e-6)

@@ -149,6 +149,19 @@ def over_ours():
     del torch.Tensor.to
 
 
+def taken_along():
+    """A method that the script keeps beyond the window works as ever, and is not counted any more."""
+    watcher = CopyWatch()
+    watcher.open()
+    method = kept.to
+    watcher.close()
+    found["taken"] = all(method("cpu") is kept for _ in range(4)) and method(THERE).is_meta
+    for _ in range(4):
+        watcher.step()
+        method(THERE)
+    found["taken_rows"] = watcher.write()["copies"]
+
+
 def compiling(number):
     if number == 3:
         found["compiled"] = torch.equal(
@@ -185,6 +198,7 @@ watch(results)
 gc.collect()
 found["dropped"] = [one() is None for one in references]
 over_ours()
+taken_along()
 # In a script under the runner, its watch of imports tells of a compiler that was not there before.
 importlib.import_module("torch._dynamo")
 found["compiling"] = watch(compiling)

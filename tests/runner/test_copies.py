@@ -90,6 +90,11 @@ def test_a_method_of_somebody_else_stays_where_it_is(found):
     assert (found["over"], found["under"]) == (True, True)
 
 
+def test_a_method_that_the_script_kept_works_on_after_the_window(found):
+    assert found["taken"] is True
+    assert found["taken_rows"] == []
+
+
 def test_where_the_script_compiles_the_watch_has_ended_before(found):
     assert found["compiled"] is True
     assert [row["steps"] for row in found["compiling"]] == [3]
