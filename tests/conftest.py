@@ -6,8 +6,9 @@ import signal
 from tests.cuda_sim.fixtures import cuda_sim
 from tests.libcuda_sim.fixtures import fake_libcuda
 from tests.nvml_sim.fixtures import nvml_sim
+from tests.reclaim.children import children
 
-__all__ = ["cuda_sim", "fake_libcuda", "nvml_sim"]
+__all__ = ["children", "cuda_sim", "fake_libcuda", "nvml_sim"]
 
 # A runner that was started in the background, or by nohup, ignores signals, and what is ignored is
 # inherited: the programs that tests interrupt or hang up would not notice.

@@ -24,7 +24,7 @@ from gpudoctor.render.metrics.view import Inspection
 from gpudoctor.sampling.sampler import Sampler
 from tests.builders import GIB, device, process, snapshot
 from tests.nvml_sim.machine import SimProcess
-from tests.reclaim.children import PROC, nursery
+from tests.reclaim.children import PROC
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 HELD_S = 600.0
@@ -77,12 +77,6 @@ class World:
         """Inspections every minute until `seconds` later; the acts."""
         acts = [self.look(*orphans, after=60.0, **more) for _ in range(int(seconds // 60))]
         return [act for act in acts if act is not None]
-
-
-@pytest.fixture
-def children(tmp_path):
-    with nursery(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from gpudoctor.daemon.client import Client, NoAnswerError
 from gpudoctor.host.proc_files import read_stat
 from tests.cli.serving import serving
 from tests.nvml_sim.machine import SimProcess
-from tests.reclaim.children import PROC, nursery, until
+from tests.reclaim.children import PROC, until
 
 pytestmark = pytest.mark.integration
 GIB = 1024**3
@@ -152,12 +152,6 @@ def _connects(place):
         except OSError:
             return False
     return True
-
-
-@pytest.fixture
-def children(tmp_path):
-    with nursery(tmp_path) as made:
-        yield made
 
 
 def lives(pid):

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from gpudoctor.host.proc_files import read_stat
 from gpudoctor.model.ending import Target
 
@@ -85,6 +87,12 @@ def nursery(folder: Path) -> Iterator[Nursery]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def children(tmp_path: Path) -> Iterator[Nursery]:
+    with nursery(tmp_path) as made:
+        yield made
 
 
 def target(pid: int, **changes) -> Target:

@@ -16,19 +16,13 @@ from gpudoctor.tui.app import GpuDoctorApp
 from tests.builders import GIB, device, process, snapshot
 from tests.nvml_sim.presets import eight_h100
 from tests.present.test_verdicts import judged
-from tests.reclaim.children import nursery, state_of
+from tests.reclaim.children import state_of
 from tests.tui.feeds import ScriptedFeed
 from tests.tui.screen import lines, text, until
 from tests.tui.test_details import Verdicts, opened
 
 SLEEP = "import time; print('ready'); time.sleep(60)"
 DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); " + SLEEP
-
-
-@pytest.fixture
-def children(tmp_path):
-    with nursery(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -11,19 +11,12 @@ from gpudoctor.history.values import History, ProcessSpan
 from gpudoctor.host.procs import LocalHost
 from gpudoctor.tui.app import GpuDoctorApp
 from tests.builders import GIB, device, process, snapshot, uuid_of
-from tests.reclaim.children import nursery
 from tests.tui.feeds import ScriptedFeed
 from tests.tui.screen import text, until
 from tests.tui.test_acts import finished
 from tests.tui.test_details import opened
 
 SLEEP = "import time; print(1); time.sleep(60)"
-
-
-@pytest.fixture
-def children(tmp_path):
-    with nursery(tmp_path) as made:
-        yield made
 
 
 def looking_at(pid, **more):
