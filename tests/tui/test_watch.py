@@ -10,10 +10,10 @@ from gpudoctor.tui.screens import watch
 from gpudoctor.tui.sessions import kept_profiles, profiles
 from tests.reclaim.children import state_of
 from tests.tui.screen import text
-from tests.tui.test_acts import asked, children, finished, live
+from tests.tui.test_acts import asked, finished, live
 from tests.tui.test_details import opened
 
-__all__ = ["children", "live"]
+__all__ = ["live"]
 
 BUSY = "import time; print(1)\ndef counts():\n while True: time.sleep(0.01)\ncounts()"
 
