@@ -214,6 +214,15 @@ CASES: list[Case] = [
     ("script.sync-every-step", loop("print(loss.item())"), "every step"),
     ("script.sync-every-step", loop("\n            if step % 50 == 0: print(loss.item())"), None),
     ("script.sync-every-step", loop(after="print(loss.item())"), None),
+    ("script.sync-every-step", loop("if loss.item() > 9: break"), "every step"),
+    ("script.sync-every-step", loop("if step % 50 == 0 and loss.item() > 9: break"), None),
+    (
+        "script.sync-every-step",
+        loop(
+            "out = model(x)\n            for row in range(8):\n                n += out[row].argmax().item()"
+        ),
+        "out[row].argmax().item()",
+    ),
     ("script.sync-every-step", loop("n += model(x).argmax(1).sum().item()"), "every step"),
     (
         "script.sync-every-step",

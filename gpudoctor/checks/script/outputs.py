@@ -104,7 +104,7 @@ def _waits(script: Script, found: Backward, names: set[str], models: set[str]) -
         and call.func.attr in _SYNCS
         and not call.args
         and (_root(call.func.value) in names or _comes_from(call.func.value, names, models))
-        and script.loops_around(call)[:1] == [found.loop]
+        and found.loop in script.loops_around(call)
         and not script.conditional(call, found.loop)
     ]
 

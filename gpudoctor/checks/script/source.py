@@ -13,6 +13,7 @@ from gpudoctor.errors import GpuDoctorError
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _LINE = 100
 Loop = ast.For | ast.AsyncFor | ast.While
+_Branching = ast.If | ast.IfExp | ast.Match | ast.ExceptHandler | ast.BoolOp
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Script:
         for above in self.ancestors(node):
             if above is within:
                 return False
-            if isinstance(above, ast.If | ast.IfExp | ast.Match | ast.ExceptHandler | ast.BoolOp):
+            if isinstance(above, _Branching) and below is not _always(above):
                 return True
             below = above
         return below is not within
@@ -159,6 +160,18 @@ class Script:
         """The first line of the statement that holds `node`, as it is written in a normal form."""
         written = ast.unparse(self.statement_of(node)).splitlines()[0]
         return written if len(written) <= _LINE else written[: _LINE - 1] + "…"
+
+
+def _always(branching: ast.AST) -> ast.AST | None:
+    """The part that runs whichever way it goes: what an `if` asks, the first of `a and b`."""
+    match branching:
+        case ast.If() | ast.IfExp():
+            return branching.test
+        case ast.Match():
+            return branching.subject
+        case ast.BoolOp():
+            return branching.values[0]
+    return None
 
 
 def parse(path: Path) -> Script:
