@@ -16,7 +16,7 @@ def lines(report: About) -> list[str]:
         ("System", _joined(report.os, report.kernel, report.machine, report.libc)),
         ("Container", report.container or "none found"),
         *_driver(report.driver),
-        ("Daemon", report.settings_error or f"listens on {report.listen or NONE}"),
+        ("Daemon", report.settings_error or f"would listen on {report.listen or NONE}"),
         *((p.what, p.path if p.exists else f"{p.path} (not there)") for p in report.places),
         ("Runs with", ""),
         *(
