@@ -149,7 +149,8 @@ def compare(times: tuple[RankTime, ...], profiles: dict[int, Profile]) -> Iterat
         (time.exposed_seconds or 0.0) / (time.window_step_seconds or 1.0) for time in known
     )
     if exposed >= COMMUNICATION:
-        yield RankFinding(_communication(exposed, slow), tuple(time.rank for time in known))
+        finding = _communication(exposed, slow, _most_crowded(profiles))
+        yield RankFinding(finding, tuple(time.rank for time in known))
 
 
 def _straggler(slow: RankTime, fast: RankTime, lost: float, profile: Profile) -> ProfileFinding:
@@ -181,14 +182,24 @@ def _straggler(slow: RankTime, fast: RankTime, lost: float, profile: Profile) ->
     )
 
 
-def _communication(exposed: float, slow: RankTime) -> ProfileFinding:
+def _most_crowded(profiles: dict[int, Profile]) -> float | None:
+    """The longest that a rank's main thread had no CPU; None: each mostly had one."""
+    seen = [crowded_seconds(profile.run) for profile in profiles.values()]
+    return max((one for one in seen if one is not None), default=None)
+
+
+def _communication(exposed: float, slow: RankTime, crowded: float | None) -> ProfileFinding:
+    talk = duration(exposed * (slow.window_step_seconds or 0.0))
+    waited = (
+        () if crowded is None else (f"but for {duration(crowded)} a rank had no CPU to talk with",)
+    )
     return ProfileFinding(
         id="ranks.communication",
-        severity=Severity.WARNING,
+        severity=Severity.WARNING if crowded is None else Severity.INFO,
         summary=f"Communication that nothing hides takes {percent(exposed)} of the step on every rank.",
         gain_seconds=exposed * (slow.step_seconds or 0.0) * (slow.steps or 0) or None,
         source_line=None,
-        evidence=(f"{duration(exposed * (slow.window_step_seconds or 0.0))} a step",),
+        evidence=(f"{talk} a step", *waited),
         fix=Fix(
             "Talk less often (accumulate gradients under no_sync()), talk less (bf16 gradients), or "
             "let DDP overlap it with backward (bucket_cap_mb, static_graph)."
@@ -268,9 +279,8 @@ def _notes(
     counts = [time.steps for time in times if time.steps is not None]
     if counts and max(counts) - min(counts) > 1:
         yield f"The ranks made unequal numbers of steps: {min(counts)} to {max(counts)}."
-    crowded = [crowded_seconds(profile.run) for profile in profiles.values()]
-    if any(one is not None for one in crowded):
-        most = max(one or 0.0 for one in crowded)
-        yield f"The machine was busy: a rank's main thread waited up to {duration(most)} for a CPU."
+    crowded = _most_crowded(profiles)
+    if crowded is not None:
+        yield f"The machine was busy: a rank's main thread waited up to {duration(crowded)} for a CPU."
     if traced and all(time.communication_seconds is None for time in times):
         yield "No communication was seen in the traced steps."

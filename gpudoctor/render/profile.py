@@ -155,7 +155,9 @@ def facts(profile: Profile) -> tuple[tuple[str, str], ...]:
         span = duration(steps.span_seconds)
         if steps.boundary == "forward":
             # They are counted for a while only; the span is that of the loop.
-            rows.append(("Steps", f"{count(steps.count)} {what}, {spread}; in all {span}"))
+            rows.append(
+                ("Steps", f"{count(steps.count)} {what}, {spread}; the loop went on for {span}")
+            )
         else:
             rows.append(("Steps", f"{count(steps.count)} {what} in {span}, {spread}"))
     if profile.memory:

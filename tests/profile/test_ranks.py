@@ -143,6 +143,14 @@ def test_communication_is_blamed_when_even_the_slowest_rank_waits():
     blamed = found(rank(0, 0.06, 0.04), rank(1, 0.062, 0.038))
     assert set(blamed) == {"ranks.communication"}
     assert blamed["ranks.communication"].ranks == (0, 1)
+    assert blamed["ranks.communication"].finding.severity is Severity.WARNING
+
+
+def test_communication_without_a_cpu_for_it_is_no_warning():
+    waited = {"run": replace(RUN, cpu_wait_seconds=6.0)}
+    (one,) = found(rank(0, 0.06, 0.04, **waited), rank(1, 0.06, 0.04)).values()
+    assert (one.finding.id, one.finding.severity) == ("ranks.communication", Severity.INFO)
+    assert one.finding.evidence[-1] == "but for 6.00 s a rank had no CPU to talk with"
 
 
 def test_a_rank_without_a_window_cannot_be_compared():

@@ -64,6 +64,7 @@ def test_on_a_crowded_machine_more_threads_promise_nothing():
     (finding,) = seen(1, run={"cpu_wait_seconds": 6.0})
     assert (finding.severity, finding.gain_seconds) == (Severity.INFO, None)
     assert "6.00 s no core was free" in finding.evidence[-1]
+    assert finding.fix.text.startswith("With less other work on the machine")
 
 
 def test_more_threads_than_cpus_are_found():

@@ -68,7 +68,10 @@ def _too_few(profile: Profile, window: Window, have: int, cores: int) -> Iterato
             *_environment(run),
             *((f"but for {duration(waited)} no core was free even for that",) if crowded else ()),
         ),
-        fix=Fix(f"Let torch use them: torch.set_num_threads({cores}), or OMP_NUM_THREADS={cores}."),
+        fix=Fix(
+            f"{'With less other work on the machine, let' if crowded else 'Let'} torch use them: "
+            f"torch.set_num_threads({cores}), or OMP_NUM_THREADS={cores}."
+        ),
         sources=_SOURCES,
     )
 
