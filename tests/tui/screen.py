@@ -25,3 +25,12 @@ async def until(pilot: Pilot, condition) -> None:
             return
         await pilot.pause(0.01)
     raise AssertionError(f"never came true; shown:\n{text(pilot.app)}")
+
+
+async def seen(pilot: Pilot, words: str, seconds: int = 60) -> None:
+    """Let the application work until it shows the words: programs take their time on a busy machine."""
+    for _ in range(seconds * 10):
+        if words in text(pilot.app):
+            return
+        await pilot.pause(0.1)
+    raise AssertionError(f"never shown: {words}\n{text(pilot.app)}")

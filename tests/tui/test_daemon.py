@@ -12,8 +12,7 @@ from gpudoctor.cli.sources import open_machine
 from gpudoctor.config import load
 from gpudoctor.tui.app import GpuDoctorApp
 from tests.cli.serving import serving
-from tests.tui.screen import lines, until
-from tests.tui.test_acts import finished
+from tests.tui.screen import lines, seen, until
 
 pytestmark = pytest.mark.integration
 
@@ -45,15 +44,15 @@ async def test_a_daemon_that_starts_later_is_used_until_it_is_gone_and_again_whe
 ):
     with screen() as app:
         async with app.run_test(size=(120, 40), notifications=True) as pilot:
-            await finished(pilot, "H100")
+            await seen(pilot, "H100")
             assert "via daemon" not in lines(app)[0]
             for _ in range(2):
                 with serving("--interval", "0.3", root=(), env=nvml_sim.env):
-                    await finished(pilot, "via daemon")
-                    await finished(pilot, "what is shown comes from it")
-                    seen = app.newest()
-                    await _moved_on(pilot, app, seen)
-                await finished(pilot, "The daemon is gone")
+                    await seen(pilot, "via daemon")
+                    await seen(pilot, "what is shown comes from it")
+                    before = app.newest()
+                    await _moved_on(pilot, app, before)
+                await seen(pilot, "The daemon is gone")
                 await until(pilot, lambda: "via daemon" not in lines(app)[0])
                 await _moved_on(pilot, app, app.newest())
 
@@ -69,10 +68,10 @@ async def test_what_the_daemon_found_is_named_until_a_check_from_here_finds_it_t
         serving("--interval", "0.3", "--inspect", "0.5", root=(), env=nvml_sim.env),
     ):
         async with app.run_test(size=(160, 40)) as pilot:
-            await finished(pilot, "by the daemon)")
+            await seen(pilot, "by the daemon)")
             assert "ecc.uncorrected" in [one.id for one in app.told.findings]
             await pilot.press("E")
-            await finished(pilot, "checks ran")
+            await seen(pilot, "checks ran")
             same = [one.id for one in app.told.findings if one.id.startswith("ecc.")]
             assert same == ["ecc.uncorrected"]
             page = app.screen._examined.report.findings
@@ -81,10 +80,10 @@ async def test_what_the_daemon_found_is_named_until_a_check_from_here_finds_it_t
             ]
 
 
-async def _moved_on(pilot, app, seen):
+async def _moved_on(pilot, app, before):
     for _ in range(400):
         now = app.newest()
-        if now.taken_at > seen.taken_at and now.devices[0].state == "ok":
+        if now.taken_at > before.taken_at and now.devices[0].state == "ok":
             return
         await pilot.pause(0.05)
     raise AssertionError("no newer look came")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpudoctor.tui.sessions import kept_profiles, profiles
-from tests.tui.screen import lines, text
+from tests.tui.screen import lines, seen, text
 from tests.tui.test_details import opened
 from tests.tui.test_profiles import home, typed
 
@@ -37,15 +37,6 @@ if os.environ["RANK"] == "1":
     raise ValueError("no data on this rank")
 time.sleep(60)
 """
-
-
-async def seen(pilot, words, seconds=60):
-    """Wait for the words; a job of two processes takes its time to import torch on a busy machine."""
-    for _ in range(seconds * 10):
-        if words in text(pilot.app):
-            return
-        await pilot.pause(0.1)
-    raise AssertionError(f"never shown: {words}\n{text(pilot.app)}")
 
 
 async def two_processes(app, pilot, name, arguments=""):
