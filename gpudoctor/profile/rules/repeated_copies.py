@@ -52,10 +52,21 @@ def _finding(profile: Profile, window: Window, copy: RepeatedCopy, part: float) 
         source_line=copy.source_line,
         evidence=(
             f"{duration(copy.seconds / steps)} of the CPU's time a step in `{copy.text}`",
+            *_on_link(copy, steps),
             "unchanged in between, unless it was written to through .data or by a C extension",
         ),
         fix=Fix(_advice(copy)),
         sources=_SOURCES,
+    )
+
+
+def _on_link(copy: RepeatedCopy, steps: int) -> tuple[str, ...]:
+    """What the bytes need, where the CPU did not wait for them."""
+    needed = copy.bytes / _LINK_BYTES_PER_S
+    if needed <= copy.seconds or "cpu" not in (copy.source, copy.target):
+        return ()
+    return (
+        f"{duration(needed / steps)} a step for its bytes on PCIe 5.0 ×16, longer on a slower link",
     )
 
 
