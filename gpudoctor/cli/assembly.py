@@ -174,15 +174,14 @@ def listen(texts: tuple[str, ...], stack: ExitStack, *, secure: bool) -> dict[st
 
 def write_textfile(path: Path, ledger: Ledger, stack: ExitStack) -> None:
     """Begin to write the metrics to a file that can be written now."""
+    from gpudoctor.render.metrics_file import check, unwritable
+
+    check(path)
     textfile = Textfile(path, ledger)
     try:
         textfile.write()
     except OSError as error:
-        raise GpuDoctorError(
-            f"{path} cannot be written",
-            cause=error.strerror,
-            hint="Name a file in the folder of node_exporter's --collector.textfile.directory.",
-        ) from error
+        raise unwritable(path, error) from error
     textfile.start()
     click.echo(f"Writing {path}", err=True)
     stack.callback(textfile.stop)

@@ -293,16 +293,24 @@ def _progress(line: str) -> None:
 def _show(
     report: BenchReport, html: Path | None, metrics_file: Path | None, *, as_json: bool
 ) -> None:
-    _print(report, html, as_json=as_json)
+    # What was measured is shown first, whatever becomes of the files.
+    _print(report, as_json=as_json)
+    if html is not None:
+        _write_html(report, html)
     _keep(report, metrics_file)
 
 
-def _print(report: BenchReport, html: Path | None, *, as_json: bool) -> None:
-    if html is not None:
-        from gpudoctor.render.bench_html import html as rendered_html
+def _write_html(report: BenchReport, path: Path) -> None:
+    from gpudoctor.render.bench_html import html
 
-        html.write_text(rendered_html(report), encoding="utf-8")
-        click.echo(f"wrote {html}", err=True)
+    try:
+        path.write_text(html(report), encoding="utf-8")
+    except OSError as error:
+        raise GpuDoctorError(f"{path} cannot be written", cause=error.strerror) from error
+    click.echo(f"wrote {path}", err=True)
+
+
+def _print(report: BenchReport, *, as_json: bool) -> None:
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 

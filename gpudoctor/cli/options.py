@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -12,10 +13,20 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
 
 
+def _new_file(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    """A file that can be made, found out before a run that takes long."""
+    if value is not None and not value.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {value.parent}.")
+    if value is not None and not value.exists() and not os.access(value.parent, os.W_OK | os.X_OK):
+        raise click.BadParameter(f"the folder {value.parent} may not be written to.")
+    return value
+
+
 html_option = click.option(
     "--html",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
+    callback=_new_file,
     help="Also write the report as one HTML file.",
 )
 metrics_file_option = click.option(

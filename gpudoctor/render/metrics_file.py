@@ -29,6 +29,9 @@ def check(path: Path) -> None:
         cause = f"there is no folder {folder}"
     elif path.is_dir():
         cause = "it is a folder"
+    elif path.is_symlink() or (path.exists() and not path.is_file()):
+        # It would be replaced: /dev/stdout, for everybody, where root says so.
+        cause = "it is no regular file"
     elif not os.access(folder, os.W_OK | os.X_OK):
         cause = f"the folder {folder} may not be written to"
     if cause is not None:
@@ -58,5 +61,10 @@ def _write(path: Path, metrics: Iterable[Metric]) -> None:
         # node_exporter runs as a user of its own.
         replace_file(path, exposition(View(), metrics=metrics), mode=0o644)
     except OSError as error:
-        cause = error.strerror or str(error)
-        raise GpuDoctorError(f"{path} cannot be written", cause=cause, hint=_HINT) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> GpuDoctorError:
+    """The error that says why metrics cannot be written to `path`."""
+    cause = error.strerror or str(error)
+    return GpuDoctorError(f"{path} cannot be written", cause=cause, hint=_HINT)

@@ -1,9 +1,13 @@
 """The command line of `gpudoctor bench`: whose options are whose, and what it refuses."""
 
+import json
+
 import pytest
 
-from gpudoctor.cli.bench import _apart, _first_positional
+from gpudoctor.cli.bench import _apart, _first_positional, _show
 from gpudoctor.cli.main import run
+from gpudoctor.errors import GpuDoctorError
+from gpudoctor.model.bench import BenchKind, BenchReport, Machine
 
 TAKES = {"--steps": True, "--json": False, "--try": True}
 
@@ -34,6 +38,8 @@ def test_a_value_of_an_option_is_not_taken_for_the_script():
         (["cudnn", "--rounds", "0"], "--rounds"),
         (["cudnn", "--python", "/no/such/python"], "there is no interpreter"),
         (["--steps", "5"], "main.py"),
+        (["--html", "missing/page.html", "SCRIPT"], "there is no folder missing"),
+        (["cudnn", "--html", "missing/page.html"], "there is no folder missing"),
     ],
 )
 def test_bad_input_is_one_block_on_stderr(capfd, tmp_path, monkeypatch, arguments, said):
@@ -44,6 +50,16 @@ def test_bad_input_is_one_block_on_stderr(capfd, tmp_path, monkeypatch, argument
     assert out == ""
     assert err.startswith("error: ") and said in err
     assert "Traceback" not in err
+
+
+def test_what_was_measured_is_shown_though_the_page_cannot_be_written(capfd, tmp_path):
+    report = BenchReport(BenchKind.CUDNN, Machine("cpu"), ("a verdict",), (), 1.0)
+    with pytest.raises(GpuDoctorError, match="cannot be written"):
+        _show(report, tmp_path, None, as_json=True)
+    assert json.loads(capfd.readouterr().out)["verdicts"] == ["a verdict"]
+    _show(report, tmp_path / "page.html", None, as_json=True)
+    assert "a verdict" in (tmp_path / "page.html").read_text()
+    assert f"wrote {tmp_path}/page.html" in capfd.readouterr().err
 
 
 def test_help_names_both_forms(capfd):

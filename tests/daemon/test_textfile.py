@@ -77,4 +77,5 @@ def test_a_file_that_cannot_be_written_is_told_at_once(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
+    assert f"there is no folder {tmp_path / 'none'}" in done.stderr
     assert "textfile" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -134,6 +135,15 @@ def test_the_file_is_replaced_and_all_may_read_it(tmp_path):
     assert "old" not in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(GpuDoctorError) as caught:
+            check(tmp_path / name)
+        assert caught.value.cause == "it is no regular file"
 
 
 @pytest.mark.parametrize("name", ["missing/main.prom", "folder"])
