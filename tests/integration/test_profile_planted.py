@@ -73,6 +73,12 @@ def test_a_healthy_script_gets_no_complaint():
     assert {one["name"] for one in seen["window"]["operators"]} > {"aten::mm", "aten::addmm"}
 
 
+def test_repeated_copies_are_not_watched_where_nobody_wants_it():
+    seen = json.loads(run_profile(PLANTED / "repeated_copy.py", options=("--no-copies",)).stdout)
+    assert seen["window"]["copies"] == []
+    assert "copies.repeated" not in {one["id"] for one in seen["findings"]}
+
+
 # Small, so that it is the profiler that is tested and not the machine.
 TRANSFORMER = ("--steps", "12", "--width", "64", "--batch-size", "16")
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from gpudoctor.model.finding import Fix, Severity
-from gpudoctor.model.operators import OperatorTime
-from gpudoctor.model.profile import PhaseTime, ProfileFinding
+from gpudoctor.model.operators import DeviceTime, OperatorTime
+from gpudoctor.model.profile import ModuleTime, PhaseTime, ProfileFinding
 from gpudoctor.profile.session import SamplesSeen
 from gpudoctor.profile.timeline import GpuSeen, Point, Timeline
 from gpudoctor.render.charts import chart
 from gpudoctor.render.flame import boxes
-from gpudoctor.render.profile_html import html
+from gpudoctor.render.profile_html import heading, html
 from tests.profile.build import WINDOW, line, profile
 
 SAMPLES = SamplesSeen(
@@ -134,3 +134,38 @@ def test_the_gpus_timeline_is_drawn_with_the_stretches_in_which_it_was_slowed():
 
 def test_without_a_gpu_there_is_no_strip():
     assert "by NVML" not in html(profile(), None)
+
+
+def headings(page: str, table: str) -> list[str]:
+    """The titles of the table whose id is `table`."""
+    head = page.partition(f'<table id="{table}">')[2].partition("</thead>")[0]
+    return re.findall(r"<th[^>]*>([^<]*)</th>", head)
+
+
+def test_columns_for_what_the_run_did_not_have_are_left_out():
+    def module(**times):
+        return ModuleTime("Net", "", "Net", 1, 0.1, 0.1, **times)
+
+    inference = html(replace(FULL, modules=(module(),)), SAMPLES)
+    assert "Backward" not in headings(inference, "modules")
+    assert "GPU" not in headings(inference, "modules")
+    assert "GPU time" not in headings(inference, "operators")
+    seen = module(
+        backward_self_seconds=0.1,
+        backward_seconds=0.2,
+        device_self_seconds=0.1,
+        device_seconds=0.1,
+    )
+    device = DeviceTime(0.1, 1, 0.1, 0, 0.0, 0.0, 0.0)
+    training = replace(FULL, modules=(seen,), window=replace(FULL.window, device=device))
+    titles = headings(html(training, SAMPLES), "modules")
+    assert titles[3:8] == ["Forward", "Own", "Backward", "Own", "GPU"]
+    assert "GPU time" in headings(html(training, SAMPLES), "operators")
+
+
+def test_abbreviations_in_titles_stay_capital():
+    assert [heading(title) for title in ("NO CPU", "CPU", "MEDIAN STEP")] == [
+        "No CPU",
+        "CPU",
+        "Median step",
+    ]

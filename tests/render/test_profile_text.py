@@ -8,8 +8,8 @@ from rich.console import Console
 
 from gpudoctor.model.finding import Fix, Severity
 from gpudoctor.model.operators import OperatorTime
-from gpudoctor.model.profile import ProfileFinding
-from gpudoctor.render.profile import report, verdict
+from gpudoctor.model.profile import ProfileFinding, StepTimes
+from gpudoctor.render.profile import facts, report, verdict
 from tests.profile.build import RUN, WINDOW, profile
 
 FINDING = ProfileFinding(
@@ -27,6 +27,24 @@ def text(seen, folder=None) -> str:
     console = Console(width=200, markup=False, highlight=False, record=True, file=io.StringIO())
     console.print(*report(seen, folder), sep="\n")
     return console.export_text()
+
+
+def test_a_script_that_gave_up_before_its_first_step_is_not_called_healthy():
+    gave_up = profile(run=replace(RUN, how="exit", exit_code=2), steps=None, window=None)
+    (line,) = verdict(gave_up)
+    assert line.plain == (
+        "The script ended with exit code 2, and no training or inference step was seen."
+    )
+    assert line.style == "yellow"
+    trained = profile(run=replace(RUN, how="exit", exit_code=2))
+    assert [one.plain for one in verdict(trained)] == ["Nothing to complain about."]
+
+
+def test_calls_of_a_module_are_not_said_to_be_all_of_the_loop():
+    steps = StepTimes("forward", 13, 6.5, 0.02, 0.04, 0.03, ())
+    shown = dict(facts(profile(steps=steps)))["Steps"]
+    assert shown.startswith("13 calls of a module watched, median 20.0 ms")
+    assert shown.endswith("the loop went on for 6.50 s")
 
 
 def test_the_verdict_comes_first_and_has_at_most_ten_lines():
