@@ -246,7 +246,12 @@ class GpuDoctorApp(BaseApp):
             self.push_screen(FleetScreen(self._fleet()))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Many machines are offered only where a Prometheus was named, scripts not read-only."""
+        """Many machines are offered only where a Prometheus was named, scripts not read-only.
+
+        What shows the screen that is shown already does nothing.
+        """
+        if self.screen_stack and action == getattr(self.screen_stack[-1], "OPENED_BY", None):
+            return False
         if action in ("profiles", "benches"):
             return not self.read_only
         return action != "fleet" or self._fleet is not None

@@ -73,6 +73,18 @@ async def test_a_dialog_names_its_own_keys(app, keys, named):
         await until(pilot, lambda: last(app) != named)
 
 
+async def test_a_key_that_shows_what_is_shown_already_is_not_named(app):
+    async with app.run_test(size=(160, 40)) as pilot:
+        await opened(app, pilot)
+        assert "R Profile B Bench" in last(app)
+        await pilot.press("R", "shift+tab")
+        await until(pilot, lambda: "B Bench" in last(app) and "R Profile" not in last(app))
+        await pilot.press("R", "B")
+        await until(pilot, lambda: "networks" in text(app))
+        await pilot.press("shift+tab")
+        await until(pilot, lambda: "R Profile" in last(app) and "B Bench" not in last(app))
+
+
 async def test_a_yes_is_named_while_it_is_asked_for(app):
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(app, pilot)

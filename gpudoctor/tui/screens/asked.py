@@ -32,6 +32,7 @@ class AskedScreen(Screen[None], Generic[_T]):
     """Title, one line about the answer, a table. What fails is said there; the last answer stays."""
 
     AUTO_FOCUS = "Grid"
+    OPENED_BY = "fleet"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash,f4", "filter", "Filter", key_display="/"),
         Binding("r,f5", "ask", "Ask again", key_display="r"),

@@ -36,6 +36,7 @@ class BenchScreen(FormScreen):
     """Runs `gpudoctor bench cudnn`, or `gpudoctor bench main.py` where a script is named."""
 
     AUTO_FOCUS = "#script"
+    OPENED_BY = "benches"
     FIELDS = (
         ("script", "script", "main.py; empty: cuDNN's modes; F2 chooses"),
         ("arguments", "its arguments", "as in a shell"),

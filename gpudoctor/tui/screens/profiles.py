@@ -23,6 +23,7 @@ class ProfileScreen(FormScreen):
     """Runs `gpudoctor profile`; everything is kept in the user's state folder."""
 
     AUTO_FOCUS = "#script"
+    OPENED_BY = "profiles"
     FIELDS = (
         ("script", "script", "main.py; F2 chooses"),
         ("arguments", "its arguments", "as in a shell: --epochs 1 --data 'my folder'"),
