@@ -38,8 +38,9 @@ def roll_up(database: sqlite3.Connection, now_s: float) -> None:
     for tier in TIERS[1:]:
         step = tier.step_s * 1000
         until = int(now_s * 1000) // step * step
+        # A clock that was set back since has left points of a time that is still to come.
         newest = database.execute(
-            "SELECT max(at) FROM point WHERE tier = ?", (tier.number,)
+            "SELECT max(at) FROM point WHERE tier = ? AND at < ?", (tier.number, until)
         ).fetchone()[0]
         # From the last one on: it may have been made while its stretch still ran, before a restart.
         since = newest if newest is not None else 0

@@ -161,6 +161,21 @@ def test_tidying_twice_changes_nothing(recorder, path, clock):
     assert everything(path) == before
 
 
+def test_coarse_points_are_made_also_after_a_clock_that_was_ahead_was_set(recorder, path, clock):
+    ahead = 400 * 86_400
+    for second in range(ahead, ahead + 600, 5):
+        recorder.write(at(second, busy(0.9)))
+    clock.now = AT + ahead + 600
+    recorder.tidy()
+    for second in range(0, 7200, 5):
+        recorder.write(at(second, busy(0.5)))
+    clock.now = AT + 7200
+    recorder.tidy()
+    [gpu] = read_history(path, since=AT, until=AT + 7200).gpus
+    assert (gpu.step_seconds, len(gpu.points)) == (10, 720)
+    assert {point.utilization_ratio for point in gpu.points} == {0.5}
+
+
 def test_after_a_month_everything_but_events_is_gone(recorder, path, clock):
     recorder.write(at(0, processes=(process(),), events=(GpuEvent(AT, uuid_of(0), "xid", 79),)))
     clock.now = AT + 31 * 86_400
