@@ -26,10 +26,14 @@ class SamplingSettings:
 
 @dataclass(frozen=True, slots=True)
 class TuiSettings:
-    """The terminal UI. Without a theme it is the one that was used last; `remember` keeps the look."""
+    """The terminal UI. Without a theme it is the one that was used last; `remember` keeps the look.
+
+    `temperature` is the unit that it shows: "celsius" or "fahrenheit".
+    """
 
     theme: str = ""
     remember: bool = True
+    temperature: str = "celsius"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,7 @@ def _reject_useless(settings: Settings, where: str) -> None:
             f"{where}: notify.url is no URL", hint="Give one that begins with http:// or https://."
         )
     for name, value, known in (
+        ("tui.temperature", settings.tui.temperature, ("celsius", "fahrenheit")),
         ("notify.format", notify.format, ("webhook", "alertmanager")),
         ("notify.least_severity", notify.least_severity, ("info", "warning", "error")),
     ):

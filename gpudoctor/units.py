@@ -6,6 +6,8 @@ import math
 
 UNKNOWN = "–"
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+# A matter of taste of whoever looks at this process's screen, and no part of any value.
+_fahrenheit = False
 _TIME = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "m"))
 
 
@@ -40,9 +42,17 @@ def watts(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.0f} W"
 
 
+def show_fahrenheit(wanted: bool) -> None:
+    """Show temperatures in °F from now on, or in °C again, in all of this process."""
+    global _fahrenheit
+    _fahrenheit = wanted
+
+
 def celsius(value: float | None) -> str:
-    """A temperature in degrees Celsius."""
-    return UNKNOWN if value is None else f"{value:.0f}°C"
+    """A temperature in degrees Celsius, shown in °F where that is wanted."""
+    if value is None:
+        return UNKNOWN
+    return f"{value * 1.8 + 32:.0f}°F" if _fahrenheit else f"{value:.0f}°C"
 
 
 def hertz(value: float | None) -> str:

@@ -72,3 +72,12 @@ def test_the_daemon_may_listen_at_several_addresses():
     assert several.addresses == (":1", "unix:/x")
     with pytest.raises(GpuDoctorError, match="wrong kind"):
         config.parse("[serve]\nlisten = 1\n", where="it")
+
+
+def test_temperatures_are_shown_in_one_of_two_units():
+    assert (
+        config.parse('[tui]\ntemperature = "fahrenheit"', where="x").tui.temperature == "fahrenheit"
+    )
+    with pytest.raises(GpuDoctorError, match=r"x: tui.temperature is 'kelvin'") as told:
+        config.parse('[tui]\ntemperature = "kelvin"', where="x")
+    assert told.value.hint == "Give one of celsius, fahrenheit."

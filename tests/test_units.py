@@ -81,3 +81,18 @@ def test_printable_leaves_ordinary_text_alone():
 def test_a_time_that_is_no_number_is_unknown(value):
     assert units.duration(value) == units.UNKNOWN
     assert units.age(value) == units.UNKNOWN
+
+
+def test_a_temperature_is_shown_in_fahrenheit_where_that_is_wanted():
+    assert units.celsius(87.4) == "87°C"
+    units.show_fahrenheit(True)
+    try:
+        assert [units.celsius(value) for value in (0.0, 100.0, -40.0, None)] == [
+            "32°F",
+            "212°F",
+            "-40°F",
+            "–",
+        ]
+    finally:
+        units.show_fahrenheit(False)
+    assert units.celsius(0.0) == "0°C"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpudoctor import units
 from gpudoctor.config import TuiSettings
 from gpudoctor.errors import GpuDoctorError
 
@@ -40,6 +41,7 @@ def kept(settings: TuiSettings) -> tuple[Look, str]:
 
 def paint(app: BaseApp, settings: TuiSettings, *, keep: bool = True) -> int:
     """Run the application until it is left; the exit code. With `keep` its look is remembered."""
+    units.show_fahrenheit(settings.temperature == "fahrenheit")
     before = app.look
     app.run()
     after = app.left()

@@ -28,7 +28,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("dram", "DRAM", 5, rank=5, right=True),
     Column("pcie", "PCIe", 5, rank=2, right=True),
     Column("traffic", "RX/TX GiB/s", 11, rank=6, right=True),
-    Column("hbm", "MEM °C", 6, rank=7, right=True),
+    Column("hbm", "MEM TEMP", 8, rank=7, right=True),
     Column("fan", "FAN", 4, rank=8, right=True),
 )
 

@@ -119,6 +119,14 @@ def test_a_mistaken_theme_is_told_before_the_screen_is_taken(tmp_path):
         assert "Did you mean dark?" in terminal.text()
 
 
+def test_temperatures_are_shown_in_the_unit_of_the_settings(tmp_path):
+    settings = tmp_path / "config.toml"
+    settings.write_text('[tui]\ntemperature = "fahrenheit"\n')
+    with Terminal(GPUDOCTOR, "--demo", "--config", str(settings)) as terminal:
+        terminal.wait("°F")
+        assert "°C" not in terminal.text()
+
+
 def test_the_driver_is_shown_and_not_marked_as_simulated(nvml_sim):
     with Terminal(GPUDOCTOR, env=nvml_sim.env, height=40) as terminal:
         terminal.wait(str(FIRST_PID))
