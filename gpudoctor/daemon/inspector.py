@@ -126,13 +126,14 @@ class Inspector:
         seen = self._take_until(snapshot)
         if before is None or not 0 < host.at - before.host.at < _WINDOW_S:
             return judge(now)
-        since = before.snapshot.taken_at
-        between = [one for one in seen if since < one.taken_at < snapshot.taken_at]
+        ends = (before.snapshot.taken_at, snapshot.taken_at)
+        between = [one for one in seen if one.taken_at not in ends]
         return judge(now, before, tuple(between))
 
     def _take_until(self, snapshot: Snapshot) -> list[Snapshot]:
         """What was seen up to `snapshot`; the next look needs only what comes after it."""
         taken: list[Snapshot] = []
-        while self._seen and self._seen[0].taken_at <= snapshot.taken_at:
+        # In the order in which they came: a clock that was set tells another one.
+        while self._seen and (not taken or taken[-1].taken_at != snapshot.taken_at):
             taken.append(self._seen.popleft())
         return taken

@@ -58,6 +58,16 @@ def test_what_came_before_a_look_is_kept_no_longer_than_for_it(ledger):
     assert left == [timeline.at(55).taken_at, timeline.at(60).taken_at]
 
 
+def test_a_clock_that_was_set_back_keeps_nothing_from_the_next_look(ledger):
+    timeline = DemoTimeline()
+    inspector = Inspector(ledger, interval_s=60)
+    inspector.add(timeline.at(5000))
+    for second in (0, 5, 10):
+        inspector.add(timeline.at(second))
+    inspector.inspect(timeline.at(5))
+    assert [one.taken_at for one in inspector._seen] == [timeline.at(10).taken_at]
+
+
 def test_the_daemon_tells_what_it_found():
     with serving("--interval", "0.2", "--inspect", "1", "--processes", "5") as daemon:
         text = daemon.wait_for("gpudoctor_orphans{")
