@@ -74,6 +74,21 @@ def test_on_one_cpu_workers_are_not_advised():
     assert "num_workers" not in finding.fix.text
 
 
+def test_batches_that_are_cheaper_than_their_way_from_a_worker_stay_where_they_are():
+    quick = replace(LOADER, batches=8_000)
+    (finding,) = findings(profile(loaders=(quick,), run=replace(RUN, cpus=8)))
+    assert "num_workers" not in finding.fix.text
+    assert finding.fix.text.startswith("A batch takes 500 µs")
+    assert finding.gain_seconds == 4.0
+
+
+def test_workers_are_not_advised_where_the_script_uses_all_of_its_cpus():
+    assert "num_workers" in on_cpus(8, others=6.0).fix.text
+    full = on_cpus(2, others=10.1).fix.text
+    assert "num_workers" not in full
+    assert "already uses its CPUs (the script may use 2 CPUs)" in full
+
+
 def test_with_workers_a_starved_step_names_the_loop():
     (finding,) = findings(
         profile(loaders=(replace(LOADER, num_workers=4),), lines=(line(42, 3.5, "data"),))
