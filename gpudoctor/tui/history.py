@@ -54,6 +54,10 @@ class Grain:
     def add(self, at: float, value: float | None) -> None:
         """Take down the newest value."""
         begun = at - at % self.step_s if self.step_s else at
+        if self._points and begun < self._points[-1][0]:
+            # The clock was set back: that time comes once more.
+            while self._points and self._points[-1][0] >= begun:
+                self._points.pop()
         if not (self._points and self.step_s and self._points[-1][0] == begun):
             self._sum, self._count = 0.0, 0
             self._points.append((begun, None))

@@ -49,6 +49,16 @@ def test_nothing_is_known_where_no_look_was_taken_for_long():
     assert shown[-5:-1] == [None] * 4
 
 
+@pytest.mark.parametrize(("window_s", "back_s"), [(60, 3), (60, 900), (3600, 600), (3600, 90_000)])
+def test_after_the_clock_was_set_back_the_newest_value_stands_at_the_right(window_s, back_s):
+    made = track(*[0.1] * 40)
+    made.add(T + 40 - back_s, 0.7)
+    made.add(T + 41 - back_s, 0.7)
+    shown = made.columns(window_s, 60, T + 41 - back_s)
+    assert shown[-1] == 0.7
+    assert shown[0] is None
+
+
 def test_an_hour_and_a_day_are_kept_as_means_and_no_more():
     made = Track()
     for second in range(0, 100_000, 5):
