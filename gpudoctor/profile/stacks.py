@@ -6,6 +6,7 @@ import linecache
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from gpudoctor.model.profile import FunctionTime, LineTime
 from gpudoctor.profile.session import SamplesSeen
@@ -83,6 +84,16 @@ def lines(samples: SamplesSeen) -> tuple[LineTime, ...]:
     )
 
 
+def line_text(file: str, line: int) -> str:
+    """A line of code, up to 200 characters; "" where it is not there, or not in a regular file: a session
+    may come from somebody else, and name a pipe."""
+    try:
+        readable = Path(file).is_file()
+    except (OSError, ValueError):
+        return ""
+    return linecache.getline(file, line).strip()[:200] if readable else ""
+
+
 def line_time(name: str, file: str, line: int, phase: str, times: Sequence[float]) -> LineTime:
     """A line with its text; `times` are its own, its total, torch's and, where known, its waiting seconds."""
     return LineTime(
@@ -93,7 +104,7 @@ def line_time(name: str, file: str, line: int, phase: str, times: Sequence[float
         total_seconds=times[1],
         torch_seconds=times[2],
         waiting_seconds=sum(times[3:]),
-        text=linecache.getline(file, line).strip()[:200],
+        text=line_text(file, line),
     )
 
 
@@ -115,7 +126,7 @@ def waits(table: list[Function], frames: Frames) -> bool:
         return False
     (name, file, _, user), line = table[frames[0][0]], frames[0][1]
     if user:
-        return _SLEEPS.search(linecache.getline(file, line)) is not None
+        return _SLEEPS.search(line_text(file, line)) is not None
     # From Python 3.11 on the name says its class, too.
     last = name.partition("@")[0].rpartition(".")[2]
     if not file.endswith(".py"):

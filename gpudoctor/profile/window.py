@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from gpudoctor.profile.communication import communication, merged, overlap, wait
 from gpudoctor.profile.kernels import kernel_times
 from gpudoctor.profile.operators import operator_shapes, operator_times
 from gpudoctor.profile.session import CopySeen, WindowSeen
+from gpudoctor.profile.stacks import line_text
 from gpudoctor.profile.trace import Event, Trace
 
 _LOADER = "enumerate(DataLoader)#"
@@ -77,7 +77,7 @@ def _copy(seen: CopySeen) -> RepeatedCopy:
     file, line = seen.site or ("", 0)
     return RepeatedCopy(
         source_line=f"{file}:{line}",
-        text=linecache.getline(file, line or 0).strip()[:200],
+        text=line_text(file, line or 0),
         source=seen.source,
         target=seen.target,
         steps=seen.steps,

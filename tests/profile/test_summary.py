@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -97,6 +98,14 @@ def test_samples_become_lines_of_the_users_code_by_phase():
     }
     step = seen["/home/me/main.py:4", "step"]
     assert (step.total_seconds, step.self_seconds, step.torch_seconds) == (0.75, 0.5, 0.25)
+
+
+def test_a_session_that_names_a_pipe_does_not_hold_us_up(tmp_path):
+    pipe = tmp_path / "main.py"
+    os.mkfifo(pipe)
+    named = [("main", str(pipe), 1, True), ("main", "a\0b.py", 1, True)]
+    stacks = [(1.0, True, [(0, 4)]), (1.0, True, [(1, 4)])]
+    assert [one.text for one in lines(SamplesSeen(0.01, 2, named, stacks))] == ["", ""]
 
 
 def test_importing_a_library_is_not_using_it():
