@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import time
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def record(
     of users and the command lines of the processes on the GPUs: look at it before you share it.
     """
     with open_machine(ctx.obj["demo"], ctx.obj["replay"]) as machine:
+        if machine.notice:
+            click.echo(machine.notice, err=True)
         writer = RecordingWriter(file, interval_s=interval, started_at=time.time())
         sampler = Sampler(machine.nvml, machine.host, interval_s=interval, reopen=machine.reopen)
         try:
@@ -54,7 +57,8 @@ def record(
         finally:
             sampler.stop()
             writer.close()
-            click.echo(f"\n{writer.snapshots} snapshots in {file}", err=True)
+            line = "\n" if sys.stderr.isatty() else ""
+            click.echo(f"{line}{_snapshots(writer.snapshots)} in {file}", err=True)
         if full:
             click.echo(f"It has reached --max-size, {data_size(max_size)}: it ends here.", err=True)
 
@@ -76,7 +80,8 @@ def _record(
                 writer.add(arrived.get(timeout=left))
             except queue.Empty:
                 continue
-            click.echo(f"\r{writer.snapshots} snapshots", err=True, nl=False)
+            if sys.stderr.isatty():
+                click.echo(f"\r{_snapshots(writer.snapshots)}", err=True, nl=False)
             # The next snapshot will be about as large as the last one.
             if max_size and writer.bytes + writer.last_bytes > max_size:
                 return True
@@ -84,3 +89,7 @@ def _record(
         # Ctrl-C is how one ends a recording without --duration, so it is a success.
         pass
     return False
+
+
+def _snapshots(number: int) -> str:
+    return "1 snapshot" if number == 1 else f"{number} snapshots"

@@ -21,6 +21,10 @@ def test_a_recording_of_the_demo_is_played_back_by_ps(tmp_path):
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+    made_up, begun, ended = done.stderr.splitlines()  # no line that is written over in a log
+    assert made_up.startswith("SIMULATED")
+    assert begun.startswith("Recording")
+    assert ended == f"{len(read(file).snapshots)} snapshots in {file}"
     assert len(read(file).snapshots) >= 2
     shown = subprocess.run(
         [sys.executable, "-m", "gpudoctor", "--replay", str(file), "ps"],
