@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -46,12 +47,18 @@ def test_the_demo_is_served_and_says_that_it_is_no_machine():
 
 
 def test_samples_go_on_without_anybody_asking():
+    def samples():
+        (told,) = re.findall(
+            r"^gpudoctor_samples_total (\d+)$", daemon.get("metrics"), re.MULTILINE
+        )
+        return int(told)
+
     with serving("--interval", "0.1") as daemon:
         daemon.wait_for("gpudoctor_samples_total")
+        first = samples()
         time.sleep(1.0)
-        for line in daemon.get("metrics").splitlines():
-            if line.startswith("gpudoctor_samples_total "):
-                assert int(line.split()[1]) >= 5
+        # Ten, on a machine that has nothing else to do; one, if only asking made them.
+        assert samples() - first >= 3
 
 
 def test_a_port_that_is_taken_ends_it_with_a_block_and_2():

@@ -107,6 +107,8 @@ def test_the_map_of_visible_devices_is_cudas_own():
     asked = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
     )
+    assert asked.returncode == 0, asked.stderr
+    assert answer["visible"]
     for row in answer["visible"]:
         assert row["uuid"].removeprefix("GPU-") in asked.stdout
 
