@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.cells import cell_len
 from rich.text import Text
 
-_LEAD = re.compile(r"\s*(?:(?:→|->|>) )?")
+_LEAD = re.compile(r"\s*(?:(?:→|->|>|[a-z]+:) )?")
 _GAP = re.compile(r"(?<=\S)\s{2,}(?=\S)")
 
 

@@ -29,6 +29,10 @@ def test_a_sentence_goes_on_under_its_first_word():
     assert wrapped("  → Stop the load on it", 16) == ["  → Stop the", "    load on it"]
 
 
+def test_a_sentence_goes_on_beside_its_label():
+    assert wrapped("fix: Stop the load on it", 16) == ["fix: Stop the", "     load on it"]
+
+
 def test_a_gap_far_to_the_right_is_no_column():
     line = "these have the GPU open: 40 51  (gpudoctor kill 40 51)"
     assert wrapped(line, 40) == ["these have the GPU open: 40 51", "(gpudoctor kill 40 51)"]

@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 
 from gpudoctor.model.process import GpuProcess
 from gpudoctor.present.explain import explanation
+from gpudoctor.present.glyphs import fitted
 from gpudoctor.present.parked import is_parked, parked_lines
 from gpudoctor.present.processes import command_line
 from gpudoctor.tui.deeds import Deed, EmptyCache, End, Stacks
@@ -24,7 +25,8 @@ from gpudoctor.tui.widgets.choices import Choices
 from gpudoctor.tui.widgets.keybar import KeyBar
 from gpudoctor.tui.widgets.styling import glyphs_of
 
-_WIDEST_TITLE = 60
+_WIDEST_TITLE = 58
+_BORDER = 6
 WATCHED_S = 10
 
 
@@ -85,7 +87,9 @@ class ActsScreen(ModalScreen[str | None]):
         named = f"{first.pid} {command_line(first)}"
         title = named if len(self._rows) == 1 else f"{len(self._rows)} processes"
         # A bracket would begin markup there.
-        box.border_title = glyphs_of(self).text(title[:_WIDEST_TITLE].replace("[", "("))
+        set_, room = glyphs_of(self), self.app.size.width * 96 // 100 - _BORDER
+        shown = fitted(set_.text(title), max(1, min(_WIDEST_TITLE, room)), set_).rstrip()
+        box.border_title = shown.replace("[", "(")
         box.border_subtitle = "Esc goes back"
         yield box
         yield KeyBar()
