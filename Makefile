@@ -30,13 +30,22 @@ $(VENV)/.tested: $(VENV)/.installed
 	@$(PIP) install --quiet --constraint constraints.txt --group dev
 	@touch $@
 
+# A look at the style and the site need no torch, which is gigabytes where it comes with CUDA.
+$(VENV)/.linted: $(VENV)/.installed
+	@$(PIP) install --quiet --constraint constraints.txt --group lint
+	@touch $@
+
+$(VENV)/.documented: $(VENV)/.installed
+	@$(PIP) install --quiet --constraint constraints.txt --group docs
+	@touch $@
+
 run: $(VENV)/.installed ## Open the terminal UI (on a simulated machine where there is no NVIDIA driver)
 	@GPUDOCTOR_OR_DEMO=1 $(BIN)/gpudoctor $(ARGS)
 
 test: $(VENV)/.tested lint types imports ## Lint, types, import contracts and all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.tested ## Style and likely mistakes
+lint: $(VENV)/.linted ## Style and likely mistakes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
@@ -46,7 +55,7 @@ types: $(VENV)/.tested ## Strict types
 imports: $(VENV)/.tested ## Who may import whom
 	@$(BIN)/lint-imports
 
-format: $(VENV)/.tested ## Put the code into its form
+format: $(VENV)/.linted ## Put the code into its form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -62,7 +71,7 @@ bench: $(VENV)/.tested ## Measure against the peers, side by side
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -m tools.performance
 
-docs: $(VENV)/.tested ## Build the documentation as a site, into build/site
+docs: $(VENV)/.documented ## Build the documentation as a site, into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open build/site/index.html" >&2
 
