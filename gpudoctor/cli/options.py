@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
+_TIME = re.compile(r"(\d{1,18}(?:\.\d+)?)(s|m|h|)")
 
 
 def _new_file(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:

@@ -23,6 +23,8 @@ _MOST_BYTES = 64 * 1024 * 1024
 # What was seen so recently belongs to the fleet even if it does not answer now.
 _REMEMBERED = "1d"
 _DENIED = frozenset({401, 403})
+# What reading something of another shape raises; the last one, a number without end.
+_NO_ANSWER = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 class Prometheus:
@@ -65,7 +67,7 @@ class Prometheus:
         except (OSError, http.client.HTTPException) as error:
             said = getattr(error, "reason", error)
             raise self._error(why(said) if isinstance(said, Exception) else str(said)) from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except _NO_ANSWER as error:
             raise self._error("the answer is not that of a Prometheus") from error
 
     def _error(self, cause: str, *, denied: bool = False) -> GpuDoctorError:

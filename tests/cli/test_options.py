@@ -23,7 +23,7 @@ def test_an_amount_of_memory_is_read(text, expected):
     assert size(None, None, text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "1XB", "1GiBB", "1,5GiB"])
+@pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "1XB", "1GiBB", "1,5GiB", "9" * 400])
 def test_what_is_no_amount_is_refused(text):
     with pytest.raises(click.BadParameter, match="20GiB"):
         size(None, None, text)

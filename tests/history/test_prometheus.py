@@ -105,7 +105,14 @@ def test_what_the_server_says_of_a_bad_query_is_told(server):
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"{}", b'{"data": {"resultType": "matrix"}}'])
+ENDLESS = b'{"data": {"resultType": "vector", "result": [{"metric": {}, "value": [0, %s]}]}}' % (
+    b"9" * 400
+)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>", b"{}", b'{"data": {"resultType": "matrix"}}', ENDLESS]
+)
 def test_something_that_is_no_prometheus_is_told(server, answer):
     server.answer = answer
     with pytest.raises(GpuDoctorError, match="cannot be asked"):
