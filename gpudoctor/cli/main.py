@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
@@ -28,6 +29,11 @@ def run(arguments: Sequence[str]) -> int:
     """The exit code of `gpudoctor ARGUMENTS`. Never raises, never prints a traceback for bad input."""
     if sys.stdout is None:  # closed by whoever started us: then nobody reads it
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.encoding.lower().startswith(
+        "utf"
+    ):
+        # A locale of another age has no "–"; a question mark is better than a traceback.
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = _run(arguments)
         # Here, where a full disk can still be told of.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -174,3 +175,12 @@ def test_ctrl_c_before_any_command_is_known_leaves_no_traceback(monkeypatch, cap
     monkeypatch.setattr("gpudoctor.cli.main._run", interrupted)
     assert run(["schema"]) == 130
     assert capsys.readouterr().err.strip() == "interrupted"
+
+
+@pytest.mark.parametrize("command", ["ps", "visible", "--once"])
+def test_what_the_output_s_encoding_lacks_costs_a_character_and_no_traceback(command):
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "80"}
+    done = gpudoctor("--demo", command, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip()
