@@ -58,6 +58,11 @@ def history(
     if end <= since:
         raise click.UsageError("--until lies before --since.")
     told = _read(path, since, end, gpu, pid)
+    given = click.get_current_context().obj or {}
+    if path is None and (given.get("demo") or given.get("replay")):
+        click.echo(
+            "What this machine's daemon recorded: --demo and --replay have no history.", err=True
+        )
     if as_json:
         from gpudoctor.model.codec import envelope, to_builtins
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pytest
@@ -68,6 +70,17 @@ def test_findings_are_events_too_and_those_of_a_process_are_of_its_gpu(recorded)
     shown = run("history", "--file", recorded, "--events", "--pid", "44871").stdout
     assert "clocks.hardware-slowdown: GPU 6" in shown
     assert "Xid 13" not in shown
+
+
+def test_what_a_daemon_recorded_here_is_not_passed_off_as_the_simulated_machine_s(
+    recorded, tmp_path
+):
+    (tmp_path / "history.sqlite3").write_bytes(Path(recorded).read_bytes())
+    command = [sys.executable, "-m", "gpudoctor", "--demo", "history", "--events"]
+    environ = {**os.environ, "STATE_DIRECTORY": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert "--demo and --replay have no history" in done.stderr
 
 
 def test_without_a_history_it_says_how_to_get_one(tmp_path):
