@@ -53,14 +53,16 @@ def test_cpu_is_since_the_last_look():
     host = LocalHost()
     own = os.getpid()
     facts_of(host, own)
-    until = time.process_time() + 0.2
+    begun, until = time.monotonic(), time.process_time() + 0.2
     while time.process_time() < until:
         pass
+    # On a machine with more to do, these 0.2 s of CPU take a second.
+    share = 0.2 / (time.monotonic() - begun)
     busy = facts_of(host, own).cpu_ratio
     time.sleep(0.3)
     idle = facts_of(host, own).cpu_ratio
-    assert busy > 0.3
-    assert idle < busy
+    assert busy > share / 2
+    assert idle < busy / 2
 
 
 def test_a_zombie_is_named_as_one():

@@ -53,6 +53,7 @@ async def shown(app, pilot, screen):
 async def test_findings_stand_above_the_cause_first_and_the_facts_beside_or_below(app, size):
     async with app.run_test(size=size) as pilot:
         await shown(app, pilot, EnvironmentScreen(look(sick())))
+        await until(pilot, lambda: "  torch.cuda.is_av" in text(app))
         page = lines(app)
         first = next(line for line in page if line.split()[:1] == ["error"])
         assert "torch 2.13.0+cpu was built" in first
