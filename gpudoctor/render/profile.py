@@ -40,6 +40,12 @@ _ENDS = {
     "running": "was gone without a word",
     "watched": "watched from outside",
 }
+# How a run is ended by others, so that what was not seen may only have been still to come.
+_CUT_OFF = {
+    "interrupted": "was interrupted",
+    "terminated": "was ended by SIGTERM",
+    "running": "was gone without a word",
+}
 
 
 def report(profile: Profile, folder: Path | None = None) -> Iterator[RenderableType]:
@@ -72,8 +78,7 @@ def verdict(profile: Profile) -> Iterator[Text]:
         if profile.findings:
             yield Text()
     elif not profile.findings:
-        gave_up = bool(profile.run.exit_code) and _saw_no_step(profile)
-        yield Text(_healthy(profile), style="yellow" if gave_up else "green")
+        yield Text(_healthy(profile), style="yellow" if _gave_up(profile) else "green")
     most = _MOST_FINDINGS if failure is None else _MOST_FINDINGS - 1
     for number, finding in enumerate(profile.findings[:most], 1):
         yield from _finding(number, finding, profile.run.cwd)
@@ -95,8 +100,16 @@ def _saw_no_step(profile: Profile) -> bool:
     return profile.window is None and profile.steps is None and profile.run.how != "watched"
 
 
+def _gave_up(profile: Profile) -> bool:
+    cut_off = profile.run.how in _CUT_OFF or bool(profile.run.exit_code)
+    return cut_off and _saw_no_step(profile)
+
+
 def _healthy(profile: Profile) -> str:
     if _saw_no_step(profile):
+        if profile.run.how in _CUT_OFF:
+            how = _CUT_OFF[profile.run.how]
+            return f"The script {how} before any training or inference step was seen."
         if profile.run.exit_code:
             return (
                 f"The script ended with exit code {profile.run.exit_code}, and no training or inference step "

@@ -40,6 +40,16 @@ def test_a_script_that_gave_up_before_its_first_step_is_not_called_healthy():
     assert [one.plain for one in verdict(trained)] == ["Nothing to complain about."]
 
 
+@pytest.mark.parametrize(
+    ("how", "words"), [("interrupted", "was interrupted"), ("terminated", "was ended by SIGTERM")]
+)
+def test_a_script_that_was_cut_off_before_its_first_step_is_not_called_healthy(how, words):
+    cut_off = replace(RUN, how=how, exit_code=None)
+    (line,) = verdict(profile(run=cut_off, steps=None, window=None))
+    assert line.plain == f"The script {words} before any training or inference step was seen."
+    assert line.style == "yellow"
+
+
 def test_calls_of_a_module_are_not_said_to_be_all_of_the_loop():
     steps = StepTimes("forward", 13, 6.5, 0.02, 0.04, 0.03, ())
     shown = dict(facts(profile(steps=steps)))["Steps"]
