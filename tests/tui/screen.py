@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from textual.app import App
 from textual.pilot import Pilot
+
+# Much more than it takes, since other tests may run at the same time on a small machine.
+PATIENCE_S = 20
 
 
 def lines(app: App) -> list[str]:
@@ -20,7 +25,8 @@ def text(app: App) -> str:
 
 async def until(pilot: Pilot, condition) -> None:
     """Let the application work until the condition holds."""
-    for _ in range(200):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         if condition():
             return
         await pilot.pause(0.01)
